@@ -212,6 +212,11 @@ class ActivityError(OutcomeError):
         traceback: where it was raised, as text.
     """
 
+    # Defaults for errors that were rebuilt without running a constructor.
+    type_name: str = ""
+    message: str = ""
+    traceback: str = ""
+
     def __init__(self, message: str = "", type_name: str = "", traceback: str = "") -> None:
         super().__init__(f"{type_name}: {message}" if type_name else message)
         self.type_name = type_name
@@ -225,6 +230,8 @@ class WorkerLost(ActivityError):
     Attributes:
         cause: what ended the last one, such as ``SIGKILL`` or ``exit code 3``.
     """
+
+    cause: str = ""
 
     def __init__(self, message: str = "", cause: str = "") -> None:
         super().__init__(message)
@@ -255,6 +262,11 @@ class WorkflowFailed(OutcomeError):
         message: its text.
         traceback: where it was raised, as text.
     """
+
+    # Defaults for errors that were rebuilt without running a constructor.
+    type_name: str = ""
+    message: str = ""
+    traceback: str = ""
 
     def __init__(self, message: str = "", type_name: str = "", traceback: str = "") -> None:
         super().__init__(f"{type_name}: {message}" if type_name else message)
@@ -289,6 +301,8 @@ class SagaFailed(OutcomeError):
     Attributes:
         errors: the compensations' errors, in the order they happened.
     """
+
+    errors: Sequence[BaseException] = ()
 
     def __init__(self, message: str = "", errors: Sequence[BaseException] = ()) -> None:
         super().__init__(message)

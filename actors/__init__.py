@@ -1,0 +1,17 @@
+"""How a workflow lives: mailboxes, turns, commits, processes, time.
+
+The import name is ``tempolite.actors``; nothing here knows a workflow function, replay or SQL text.
+Each actor has a file of its own, with the messages that it understands named on top of it.
+
+::
+
+                     ┌───────────── Supervisor (starts in order, stops in reverse) ─────────────┐
+     API thread ──▶ Directory ──▶ WorkflowActor ── Commit ──▶ PersistenceActor ──▶ SQLite (WAL, FULL)
+                     ▲  id → actor   │     ▲ ◀── Committed ──┘
+                     │               │     └────────────── ActivityEnded ─────────────┐
+                     └─ RunEnded ────┼── RunActivity ──▶ ActivityPool ◀──frames──▶ worker process
+                                     └── SetTimer ─────▶ TimerActor
+
+One rule above all: turn, commit, act. A turn happens in memory, its writes are committed, and only then
+does anything leave the run.
+"""

@@ -1,0 +1,513 @@
+"""A queue's activities: who runs next, where, for how long, and what becomes of it when a worker dies.
+
+    RunActivity ──▶ waiting (by priority) ──▶ a worker with room ──▶ ActivityEnded to the sender
+                        ▲                          │ dies
+                        └── unharmed, uncharged ◀──┴──▶ alone in it: ActivityLost to the sender
+
+A worker is given more than it can run at once (prefetch) only while every activity concerned is known to
+be short: then its socket is never idle, and nobody waits behind a long one. If one turns out long after
+all, what waits behind it is taken back.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+from tempolite.actors import frames
+from tempolite.actors.actor import LATER, Actor, receives
+from tempolite.actors.dispatcher import TimerHandle
+from tempolite.actors.futures import Reply
+from tempolite.actors.messages import (
+    ActivityEnded,
+    ActivityJob,
+    ActivityLost,
+    AttemptExpired,
+    CancelActivities,
+    Drain,
+    RunActivity,
+    ShutDown,
+    WorkerDied,
+    WorkerSpoke,
+)
+from tempolite.core.failure import Failure
+from tempolite.core.identifiers import StepKey, WorkflowId
+from tempolite.core.queues import Queue, TokenBucket, starts_per_second
+
+logger = logging.getLogger("tempolite")
+
+PREFETCH_MAX = 32
+"""Attempts that one worker is given beyond its slots."""
+
+SHORT_S = 0.002
+"""An activity that takes less, by its moving average, may be prefetched."""
+
+STALL_S = 0.02
+"""What waits behind an activity that runs longer than this is taken back."""
+
+START_FAILURES_MAX = 3
+"""Workers that die one after another before they are ready; then their work fails."""
+
+HANG_UP_S = 1.0
+"""An idle worker that has not ended this long after its socket was closed is killed."""
+
+DURATIONS_MAX = 1_000
+TIMEOUT_TYPE = "tempolite.errors:ActivityTimeout"
+LOST_TYPE = "tempolite.errors:WorkerLost"
+
+
+@dataclass(slots=True)
+class Attempt:
+    """An attempt that the pool knows of."""
+
+    job_id: int
+    job: ActivityJob
+    started_s: float | None = None
+    timer: TimerHandle | None = None
+    is_expired: bool = False
+    is_cancelled: bool = False
+    needs_alone: bool = False
+    is_revoking: bool = False
+
+    @property
+    def is_alone(self) -> bool:
+        return self.job.alone or self.needs_alone
+
+
+@dataclass(slots=True)
+class Seat:
+    """A worker and what it was given, in order; the first ``slots`` of these are running."""
+
+    worker: Any
+    attempts: dict[int, Attempt] = field(default_factory=dict)
+    is_ready: bool = False
+    is_leaving: bool = False
+
+    def running(self, slots: int) -> list[Attempt]:
+        return list(itertools.islice(self.attempts.values(), slots))
+
+
+class ActivityPool(Actor):
+    """One queue's workers.
+
+    Args:
+        queue: its settings.
+        workers: how many at most.
+        make_worker: makes one, given ``on_frames`` and ``on_death``.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        workers: int,
+        make_worker: Callable[[Callable[..., None], Callable[..., None]], Any],
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.queue = queue
+        self._workers_max = workers
+        self._make_worker = make_worker
+        self._waiting: list[tuple[int, int, Attempt]] = []
+        self._order = itertools.count()
+        self._job_ids = itertools.count(1)
+        self._seats: dict[int, Seat] = {}
+        self._durations: dict[str, float] = {}
+        self._overtime: dict[tuple[WorkflowId, StepKey], int] = {}
+        self._bucket: TokenBucket | None = None
+        self._drain_reply: Reply[None] | None = None
+        self._gone_reply: Reply[None] | None = None
+        self._is_draining = False
+        self._is_assigning = False
+        self._rate_timer: TimerHandle | None = None
+        self._stall_timer: TimerHandle | None = None
+        self._start_failures = 0
+        self.workers_lost = 0
+        self.results_dropped = 0
+
+    # ── messages ────────────────────────────────────────────────────────────────────────────────────────
+
+    @receives(RunActivity)
+    def on_run_activity(self, message: RunActivity) -> None:
+        """Queues an attempt; it begins when a worker has room."""
+        self._queue_up(Attempt(next(self._job_ids), message.job))
+        self._assign_soon()
+
+    @receives(CancelActivities)
+    def on_cancel(self, message: CancelActivities) -> None:
+        """Drops what waits and stops what runs; nobody is told."""
+
+        def is_meant(attempt: Attempt) -> bool:
+            job = attempt.job
+            return job.workflow == message.workflow and (not message.steps or job.step in message.steps)
+
+        self._waiting = [item for item in self._waiting if not is_meant(item[2])]
+        heapq.heapify(self._waiting)
+        for seat in list(self._seats.values()):
+            for attempt in filter(is_meant, list(seat.attempts.values())):
+                attempt.is_cancelled = True
+                self._stop_attempt(seat, attempt)
+
+    @receives(WorkerSpoke)
+    def on_worker_spoke(self, message: WorkerSpoke) -> None:
+        """Takes what a worker sent."""
+        seat = self._seats.get(id(message.worker))
+        if seat is None:
+            return
+        now_s = self.dispatcher.clock.monotonic_s()
+        for frame in message.frames:
+            self._on_frame(seat, frame, now_s)
+        self._start_clocks(seat, now_s)
+        self._after_change()
+
+    @receives(WorkerDied)
+    def on_worker_died(self, message: WorkerDied) -> None:
+        """Finds out whose fault it was, and gives everybody else's work to other workers."""
+        seat = self._seats.pop(id(message.worker), None)
+        if seat is None:
+            return
+        self._note_start_failure(seat)
+        running = seat.running(self.queue.slots)
+        was_killed_by_us = seat.is_leaving
+        for attempt in seat.attempts.values():
+            if attempt.timer is not None:
+                attempt.timer.cancel()
+            if attempt.is_cancelled:
+                continue
+            if attempt.is_expired:
+                self._tell_timeout(attempt)
+            elif attempt in running and not was_killed_by_us and seat.is_ready:
+                self._charge(attempt, message.cause, is_shared=len(running) > 1)
+            else:
+                self._queue_again(attempt)
+        if not was_killed_by_us:
+            self.workers_lost += 1
+            logger.warning("queue %r: a worker was lost (%s)", self.queue.name, message.cause)
+        self._after_change()
+
+    @receives(AttemptExpired)
+    def on_attempt_expired(self, message: AttemptExpired) -> None:
+        """Stops an attempt that has had its time."""
+        for seat in self._seats.values():
+            attempt = seat.attempts.get(message.job_id)
+            if attempt is not None and not attempt.is_cancelled:
+                attempt.is_expired = True
+                self._stop_attempt(seat, attempt)
+                return
+
+    @receives(Drain)
+    def on_drain(self, _message: Drain) -> Any:
+        """Starts nothing more; answers when nothing runs."""
+        self._is_draining = True
+        self._waiting.clear()
+        for seat in self._seats.values():
+            self._revoke_behind(seat)
+        self._drain_reply = self.reply_to
+        self._after_change()
+        return LATER
+
+    @receives(ShutDown)
+    def on_shut_down(self, _message: ShutDown) -> Any:
+        """Ends every worker; answers when the last one is gone."""
+        self._is_draining = True
+        self._gone_reply = self.reply_to
+        for timer in (self._rate_timer, self._stall_timer):
+            if timer is not None:
+                timer.cancel()
+        for seat in list(self._seats.values()):
+            seat.is_leaving = True
+            if seat.attempts:
+                seat.worker.kill()
+            else:
+                seat.worker.hang_up()
+                self.dispatcher.call_at(self.dispatcher.clock.monotonic_s() + HANG_UP_S, seat.worker.kill)
+            if not seat.worker.can_be_killed:
+                del self._seats[id(seat.worker)]
+        self._after_change()
+        return LATER
+
+    # ── from waiting to running ─────────────────────────────────────────────────────────────────────────
+
+    def _queue_up(self, attempt: Attempt, *, first: bool = False) -> None:
+        order = -attempt.job_id if first else next(self._order)
+        heapq.heappush(self._waiting, (-attempt.job.priority, order, attempt))
+
+    def _queue_again(self, attempt: Attempt) -> None:
+        attempt.started_s, attempt.timer, attempt.is_revoking = None, None, False
+        if not self._is_draining:
+            self._queue_up(attempt, first=True)
+
+    def _assign_soon(self) -> None:
+        # Once a round: a worker then gets all its new work with one write.
+        if not self._is_assigning:
+            self._is_assigning = True
+            self.dispatcher.before_sleep(self._assign)
+
+    def _assign(self) -> None:
+        self._is_assigning = False
+        held: list[tuple[int, int, Attempt]] = []
+        while self._waiting and not self._is_draining:
+            attempt = self._waiting[0][2]
+            if (attempt.job.workflow, attempt.job.step) in self._overtime:
+                # The thread that ran out of its time is still at it: no second one beside it.
+                held.append(heapq.heappop(self._waiting))
+                continue
+            seat = self._seat_for(attempt)
+            if seat is None or not self._may_start():
+                break
+            heapq.heappop(self._waiting)
+            self._give(seat, attempt)
+        for item in held:
+            heapq.heappush(self._waiting, item)
+
+    def _seat_for(self, attempt: Attempt) -> Seat | None:
+        """The worker with the fewest attempts that has room for this one; a new one where allowed."""
+        best: Seat | None = None
+        for seat in self._seats.values():
+            if self._has_room(seat, attempt) and (best is None or len(seat.attempts) < len(best.attempts)):
+                best = seat
+                if not seat.attempts:
+                    break
+        if (best is None or best.attempts) and len(self._seats) < self._workers_max:
+            return self._hire()
+        return best
+
+    def _has_room(self, seat: Seat, attempt: Attempt) -> bool:
+        count = len(seat.attempts)
+        if seat.is_leaving:
+            return False
+        if count == 0:
+            return True
+        if attempt.is_alone or next(iter(seat.attempts.values())).is_alone:
+            return False
+        if count < self.queue.slots:
+            return True
+        if not seat.worker.can_prefetch or count >= self.queue.slots + PREFETCH_MAX:
+            return False
+        return self._is_short(attempt) and all(self._is_short(other) for other in seat.attempts.values())
+
+    def _is_short(self, attempt: Attempt) -> bool:
+        return self._durations.get(attempt.job.call.name, SHORT_S) < SHORT_S
+
+    def _hire(self) -> Seat:
+        worker = self._make_worker(self._on_frames, self._on_death)
+        seat = self._seats[id(worker)] = Seat(worker, is_ready=not worker.can_be_killed)
+        return seat
+
+    def _may_start(self) -> bool:
+        if self.queue.rate is None:
+            return True
+        now_s = self.dispatcher.clock.monotonic_s()
+        if self._bucket is None:
+            self._bucket = TokenBucket(starts_per_second(self.queue.rate), now_s)
+        if self._bucket.try_take(now_s):
+            return True
+        if self._rate_timer is None:
+            self._rate_timer = self.dispatcher.call_at(now_s + self._bucket.wait_s(), self._on_rate_timer)
+        return False
+
+    def _on_rate_timer(self) -> None:
+        self._rate_timer = None
+        self._assign_soon()
+
+    def _give(self, seat: Seat, attempt: Attempt) -> None:
+        seat.attempts[attempt.job_id] = attempt
+        try:
+            seat.worker.run(attempt.job_id, attempt.job)
+        except Exception as error:
+            # The callable can't be shipped: that is the caller's error, not the worker's.
+            seat.attempts.pop(attempt.job_id, None)
+            self._tell_failure(attempt, type(error), str(error))
+            return
+        now_s = self.dispatcher.clock.monotonic_s()
+        self._start_clocks(seat, now_s)
+        if len(seat.attempts) > self.queue.slots:
+            self._watch_for_stall(now_s)
+
+    def _start_clocks(self, seat: Seat, now_s: float) -> None:
+        """Marks the attempts that are running by now; a time-out counts from here."""
+        if not seat.is_ready:
+            return
+        for attempt in itertools.islice(seat.attempts.values(), self.queue.slots):
+            if attempt.started_s is None:
+                attempt.started_s = now_s
+                timeout_s = attempt.job.timeout_s
+                if timeout_s is not None:
+                    attempt.timer = self.dispatcher.call_at(
+                        now_s + timeout_s,
+                        lambda job_id=attempt.job_id: self._tell_self(AttemptExpired(job_id)),  # type: ignore[misc]
+                    )
+
+    # ── what workers say ────────────────────────────────────────────────────────────────────────────────
+
+    def _on_frame(self, seat: Seat, frame: frames.FromWorker, now_s: float) -> None:
+        match frame:
+            case frames.Done():
+                if (attempt := self._take(seat, frame.job_id, now_s)) is not None:
+                    job = attempt.job
+                    self._tell(job, ActivityEnded(job.step, job.schedule, job.attempt, frame.result))
+            case frames.Failed():
+                if (attempt := self._take(seat, frame.job_id, now_s)) is not None:
+                    job = attempt.job
+                    self._tell(job, ActivityEnded(job.step, job.schedule, job.attempt, None, frame.failure))
+            case frames.Unknown():
+                self._on_unknown(seat, frame)
+            case frames.Revoked():
+                attempt = seat.attempts.pop(frame.job_id, None)
+                if attempt is not None and not attempt.is_cancelled:
+                    self._queue_again(attempt)
+            case frames.Ready():
+                seat.is_ready = True
+                self._start_failures = 0
+            case _:
+                assert_never(frame)
+
+    def _take(self, seat: Seat, job_id: int, now_s: float) -> Attempt | None:
+        """Removes an attempt that ended; None when nobody waits for it any more."""
+        attempt = seat.attempts.pop(job_id, None)
+        if attempt is None:
+            return None
+        if attempt.timer is not None:
+            attempt.timer.cancel()
+        if attempt.started_s is not None:
+            self._learn_duration(attempt.job.call.name, now_s - attempt.started_s)
+        if not seat.worker.can_be_killed:
+            self._overtime.pop((attempt.job.workflow, attempt.job.step), None)
+        if attempt.is_expired or attempt.is_cancelled:
+            self.results_dropped += 1
+            if attempt.is_expired and seat.worker.can_be_killed:
+                self._tell_timeout(attempt)
+            return None
+        return attempt
+
+    def _learn_duration(self, name: str, seconds: float) -> None:
+        before = self._durations.get(name)
+        if before is None and len(self._durations) >= DURATIONS_MAX:
+            self._durations.clear()
+        self._durations[name] = seconds if before is None else 0.8 * before + 0.2 * seconds
+
+    def _on_unknown(self, seat: Seat, frame: frames.Unknown) -> None:
+        attempt = seat.attempts.pop(frame.job_id, None)
+        if attempt is None or attempt.is_cancelled:
+            return
+        try:
+            shipped = seat.worker.ship_by_value(frame.callable_id)
+        except Exception as error:
+            self._tell_failure(attempt, type(error), f"{frame.reason}; and by value: {error}")
+            return
+        if not shipped or attempt.needs_alone:
+            # Alone marks a second try here: by value it can't be loaded either.
+            self._tell_failure(attempt, ImportError, f"the worker can't load it: {frame.reason}")
+            return
+        attempt.needs_alone = True
+        self._queue_again(attempt)
+
+    # ── stopping ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _stop_attempt(self, seat: Seat, attempt: Attempt) -> None:
+        worker = seat.worker
+        if not worker.can_be_killed:
+            self._overtime[attempt.job.workflow, attempt.job.step] = attempt.job_id
+            if attempt.is_expired:
+                self._tell_timeout(attempt)
+            return
+        if attempt not in seat.running(self.queue.slots):
+            worker.revoke(attempt.job_id)
+            return
+        if not seat.is_leaving:
+            seat.is_leaving = True
+            self._revoke_behind(seat)
+            worker.terminate()
+            grace_s = attempt.job.grace_s
+            self.dispatcher.call_at(self.dispatcher.clock.monotonic_s() + grace_s, worker.kill)
+
+    def _revoke_behind(self, seat: Seat) -> None:
+        for attempt in list(seat.attempts.values())[self.queue.slots :]:
+            if not attempt.is_revoking:
+                attempt.is_revoking = True
+                seat.worker.revoke(attempt.job_id)
+
+    def _watch_for_stall(self, now_s: float) -> None:
+        if self._stall_timer is None:
+            self._stall_timer = self.dispatcher.call_at(now_s + STALL_S, self._on_stall_timer)
+
+    def _on_stall_timer(self) -> None:
+        self._stall_timer = None
+        now_s = self.dispatcher.clock.monotonic_s()
+        for seat in self._seats.values():
+            if len(seat.attempts) <= self.queue.slots:
+                continue
+            oldest = next(iter(seat.attempts.values()))
+            if oldest.started_s is not None and now_s - oldest.started_s >= STALL_S:
+                self._learn_duration(oldest.job.call.name, now_s - oldest.started_s)
+                self._revoke_behind(seat)
+            self._watch_for_stall(now_s)
+
+    def _charge(self, attempt: Attempt, cause: str, *, is_shared: bool) -> None:
+        if is_shared:
+            # Nobody knows who did it: each runs again by itself, so that the guilty one shows.
+            attempt.needs_alone = True
+            self._queue_again(attempt)
+        else:
+            job = attempt.job
+            self._tell(job, ActivityLost(job.step, job.schedule, job.attempt, cause))
+
+    def _note_start_failure(self, seat: Seat) -> None:
+        if seat.is_ready or seat.is_leaving:
+            return
+        self._start_failures += 1
+        if self._start_failures < START_FAILURES_MAX:
+            return
+        self._start_failures = 0
+        logger.error("queue %r: worker processes end before they are ready", self.queue.name)
+        waiting, self._waiting = self._waiting, []
+        for attempt in [*seat.attempts.values(), *(item[2] for item in waiting)]:
+            self._tell_failure(attempt, None, "worker processes end before they are ready", LOST_TYPE)
+        seat.attempts.clear()
+
+    # ── telling ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _tell_timeout(self, attempt: Attempt) -> None:
+        text = f"attempt {attempt.job.attempt} ran longer than {attempt.job.timeout_s:g} s"
+        self._tell_failure(attempt, None, text, TIMEOUT_TYPE)
+
+    def _tell_failure(self, attempt: Attempt, kind: type | None, text: str, name: str = "") -> None:
+        job = attempt.job
+        failure = failure_of(kind, text, name)
+        self._tell(job, ActivityEnded(job.step, job.schedule, job.attempt, None, failure))
+
+    def _tell(self, job: ActivityJob, message: ActivityEnded | ActivityLost) -> None:
+        if job.sender.is_alive():
+            job.sender.tell(message)
+
+    def _tell_self(self, message: Any) -> None:
+        self.actor_ref.tell(message)
+
+    def _on_frames(self, worker: Any, said: list[frames.FromWorker]) -> None:
+        self.actor_ref.tell(WorkerSpoke(worker, said))
+
+    def _on_death(self, worker: Any, cause: str) -> None:
+        if self.actor_ref.is_alive():
+            self.actor_ref.tell(WorkerDied(worker, cause))
+
+    def _after_change(self) -> None:
+        if self._waiting:
+            self._assign_soon()
+        if self._drain_reply is not None and not any(seat.attempts for seat in self._seats.values()):
+            self._drain_reply.set(None)
+            self._drain_reply = None
+        if self._gone_reply is not None and not self._seats:
+            self._gone_reply.set(None)
+            self._gone_reply = None
+
+
+def failure_of(kind: type | None, text: str, name: str = "") -> Failure:
+    """A failure that the pool itself found, as if it had been raised."""
+    if kind is not None:
+        lineage = tuple(f"{base.__module__}:{base.__qualname__}" for base in kind.__mro__ if base is not object)
+        return Failure(type_name=lineage[0], message=text, lineage=lineage)
+    lineage = (name, "tempolite.errors:ActivityError", "builtins:TimeoutError", "builtins:Exception")
+    return Failure(type_name=name, message=text, lineage=lineage)

@@ -1,0 +1,206 @@
+"""Our base class over :class:`pykka.Actor`: an actor that a dispatcher runs when it has mail.
+
+Pykka's three hooks (``_create_actor_inbox``, ``_create_future``, ``_start_actor_loop``) are all that is
+overridden, and ``_handle_receive`` handles one message, so proxies and ``stop`` work as everywhere. What
+is different from a ``ThreadingActor``:
+
+- no thread of its own, and no place in Pykka's global registry, so a host's ``stop_all`` leaves it alone;
+- a ``BaseException`` in a handler is contained here; with Pykka it would stop every actor of the process;
+- a failure is reported upwards, to whoever was given as ``on_actor_failure``, instead of being logged
+  and forgotten;
+- an ask that races with the end of the actor is answered with ``ActorDeadError``, never left waiting.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+
+import pykka
+from pykka import ActorDeadError, ActorRef
+
+from tempolite.actors.futures import Reply
+
+if TYPE_CHECKING:
+    from pykka._envelope import Envelope
+
+    from tempolite.actors.dispatcher import Dispatcher
+
+logger = logging.getLogger("tempolite")
+
+LATER: Final = object()
+"""Returned by a handler that took ``self.reply_to`` and answers when it can."""
+
+_MESSAGE_MARK = "_tempolite_messages"
+
+
+def receives(*messages: type) -> Callable[[Any], Any]:
+    """Marks the method that handles these messages."""
+
+    def mark(method: Any) -> Any:
+        setattr(method, _MESSAGE_MARK, messages)
+        return method
+
+    return mark
+
+
+class Inbox:
+    """An actor's mail, and the way it tells its dispatcher of it."""
+
+    __slots__ = ("_actor", "_dispatcher", "_is_closed", "_mail")
+
+    def __init__(self) -> None:
+        self._mail: deque[Envelope[Any]] = deque()
+        self._dispatcher: Dispatcher | None = None
+        self._actor: Actor | None = None
+        self._is_closed = False
+
+    def bind(self, actor: Actor, dispatcher: Dispatcher) -> None:
+        """From now on mail is announced; what came before is announced now."""
+        self._actor, self._dispatcher = actor, dispatcher
+        for _ in range(len(self._mail)):
+            dispatcher.post(self)
+
+    def put(self, envelope: Envelope[Any], /) -> None:
+        """Adds mail, from any thread."""
+        self._mail.append(envelope)
+        # Append first, then look: whoever closes looks at the mail after closing, so one of both sees it.
+        if self._is_closed:
+            self._refuse_mail()
+        elif self._dispatcher is not None:
+            self._dispatcher.post(self)
+
+    def get(self) -> Envelope[Any]:
+        """The oldest mail."""
+        return self._mail.popleft()
+
+    def empty(self) -> bool:
+        """Whether there is no mail."""
+        return not self._mail
+
+    def deliver_one(self) -> None:
+        """Hands the oldest message to the actor; a closed inbox has none."""
+        if self._is_closed or self._actor is None:
+            return
+        try:
+            envelope = self._mail.popleft()
+        except IndexError:
+            return
+        self._actor.handle(envelope)
+
+    def close(self) -> None:
+        """No more mail: what is left is refused, and so is what comes later."""
+        self._is_closed = True
+        self._refuse_mail()
+        self._actor = None
+
+    @property
+    def owner(self) -> Actor | None:
+        """The actor that reads this inbox, until it is closed."""
+        return self._actor
+
+    def _refuse_mail(self) -> None:
+        while self._mail:
+            try:
+                envelope = self._mail.popleft()
+            except IndexError:
+                return
+            if envelope.reply_to is not None:
+                _settle_quietly(envelope.reply_to, ActorDeadError("the actor stopped before it read the message"))
+
+
+class Actor(pykka.Actor):
+    """An actor without a thread; subclasses mark their handlers with :func:`receives`."""
+
+    _handlers: ClassVar[dict[type, str]] = {}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        handlers = dict(cls._handlers)
+        for name, method in vars(cls).items():
+            for message in getattr(method, _MESSAGE_MARK, ()):
+                handlers[message] = name
+        cls._handlers = handlers
+
+    def __init__(self, *, on_actor_failure: Callable[[Actor, BaseException], None] | None = None) -> None:
+        super().__init__()
+        self.reply_to: Reply[Any] | None = None
+        self._on_actor_failure = on_actor_failure
+        self._methods: dict[type, Callable[[Any], Any]] = {}
+
+    def launch(self, dispatcher: Dispatcher) -> ActorRef[Self]:
+        """Starts the actor on a dispatcher (``start`` is Pykka's, which registers globally)."""
+        self._dispatcher = dispatcher
+        self._start_actor_loop()
+        return self.actor_ref
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """Who runs this actor."""
+        return self._dispatcher
+
+    def handle(self, envelope: Envelope[Any]) -> None:
+        """One message, contained: nothing that a handler raises gets past here."""
+        reply_to = self.reply_to = envelope.reply_to  # type: ignore[assignment]
+        try:
+            response = self._handle_receive(envelope.message)
+        except BaseException as error:
+            self._contain(error, reply_to)
+        else:
+            if reply_to is not None and response is not LATER:
+                reply_to.set(response)
+
+    def on_receive(self, message: Any) -> Any:
+        """Finds the handler of the message's class; asked for something unknown, says so."""
+        kind = type(message)
+        method = self._methods.get(kind)
+        if method is None:
+            name = self._handlers.get(kind)
+            if name is None:
+                raise TypeError(f"{type(self).__name__} does not understand {kind.__name__}")
+            method = self._methods[kind] = getattr(self, name)
+        return method(message)
+
+    def stop_now(self) -> None:
+        """Ends the actor within its own dispatcher thread: mail that is left is refused."""
+        self._stop()
+
+    def _contain(self, error: BaseException, reply_to: Reply[Any] | None) -> None:
+        if reply_to is not None and not reply_to.is_set:
+            reply_to.fail(error)
+            if isinstance(error, Exception):
+                return
+        if self._on_actor_failure is not None:
+            self._on_actor_failure(self, error)
+        else:
+            logger.error("%s failed", self, exc_info=error)
+
+    def _stop(self) -> None:
+        self.actor_stopped.set()
+        self.actor_inbox.close()  # type: ignore[attr-defined]
+        self._methods.clear()
+        try:
+            self.on_stop()
+        except BaseException as error:
+            logger.error("%s failed while stopping", self, exc_info=error)
+
+    @staticmethod
+    def _create_actor_inbox() -> Inbox:
+        return Inbox()
+
+    @staticmethod
+    def _create_future() -> Reply[Any]:
+        return Reply()
+
+    def _start_actor_loop(self) -> None:
+        inbox = self.actor_inbox
+        assert isinstance(inbox, Inbox)
+        self.on_start()
+        inbox.bind(self, self._dispatcher)
+
+
+def _settle_quietly(reply: Any, error: BaseException) -> None:
+    if not reply.is_set:
+        reply.fail(error)

@@ -1,0 +1,345 @@
+"""The file: opening, fencing, refusing and closing it. Only here and in ``persistence.py`` is APSW used.
+
+Before the first connection of this process is made, under the sidecar lock:
+
+1. the file is created 0600 (``O_EXCL``), or its header is looked at;
+2. a write-ahead log that an unclean end left is written again, byte for byte, and synced. The page cache
+   may hold pages that a failed sync never brought to the disk; SQLite would take them for durable.
+
+After that nobody in this process opens the database, its ``-wal`` or its ``-shm`` by other means: closing
+such a descriptor would drop SQLite's locks.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import logging
+import os
+import sys
+import threading
+import uuid
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+
+from tempolite.errors import (
+    DatabaseDamaged,
+    EngineLocked,
+    NotADatabase,
+    SchemaTooNew,
+    StorageFailed,
+    UnsupportedPlatform,
+)
+
+logger = logging.getLogger("tempolite")
+
+MEMORY = ":memory:"
+LOCK_SUFFIX = "-lock"
+WORKERS_SUFFIX = "-workers"
+SQLITE_MIN = (3, 51, 3)
+"""Older ones can corrupt a database when a write-ahead log is reset (fixed in 3.51.3)."""
+BUSY_TIMEOUT_MS = 5_000
+READERS_MAX = 8
+_HEADER = b"SQLite format 3\0"
+_APPLICATION_ID_AT = 68
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The SQL that opening and committing need; the texts come from ``tempolite.store``.
+
+    Attributes:
+        application_id: stands in the header of each of our files.
+        migrations: ``migrations[n]`` are the statements that lead from version n to n + 1.
+        read_state: gives ``uuid, epoch, batch, chain, is_clean``.
+        take_over: raises the epoch and marks the file as in use.
+        advance_batch: parameters batch, chain, epoch; must change one row.
+        mark_clean: parameter epoch.
+    """
+
+    application_id: int
+    migrations: Sequence[Sequence[str]]
+    read_state: str
+    take_over: str
+    advance_batch: str
+    mark_clean: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileState:
+    """How far the file has come."""
+
+    uuid: str
+    epoch: int
+    batch: int
+    chain: bytes
+    is_clean: bool
+
+
+def check_platform() -> None:
+    """Refuses what Tempolite can't keep its promises on.
+
+    Raises:
+        UnsupportedPlatform: no Linux, a kernel without pidfd, or a SQLite with the WAL-reset fault.
+    """
+    if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
+        raise UnsupportedPlatform(f"Tempolite needs Linux 5.3 or newer, this is {sys.platform}")
+    version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    if version < SQLITE_MIN:
+        raise UnsupportedPlatform(
+            f"SQLite {apsw.sqlite_lib_version()} can corrupt databases; APSW with 3.51.3 or newer is needed"
+        )
+
+
+def run(connection: apsw.Connection, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Executes one statement to its end: a cursor that is not exhausted may not have done its work."""
+    return list(connection.execute(sql, parameters))
+
+
+class DatabaseFile:
+    """An open file that this engine owns, or a database in memory that behaves alike.
+
+    Args:
+        path: where, or ``":memory:"``.
+        layout: what the file looks like inside.
+        vfs: name of an APSW VFS; tests put a disk under it that loses power.
+        wait_for_lock: stand by until the holder ends, instead of refusing.
+        synchronous: SQLite's durability level; anything but FULL loses commits, which a test shows.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        layout: Layout,
+        *,
+        vfs: str | None = None,
+        wait_for_lock: bool = False,
+        synchronous: str = "FULL",
+    ) -> None:
+        check_platform()
+        self.path = path
+        self.layout = layout
+        self.is_memory = path == MEMORY
+        self._vfs = vfs
+        self._synchronous = synchronous
+        self._lock_fd: int | None = None
+        self._readers: deque[apsw.Connection] = deque()
+        self._reader_slots = threading.Semaphore(READERS_MAX)
+        self._name = f"file:/tempolite-{uuid.uuid4().hex}?vfs=memdb" if self.is_memory else path
+        self._anchor: apsw.Connection | None = None
+        try:
+            self._open(wait_for_lock)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def workers_lock_path(self) -> str | None:
+        """File that each worker process holds a shared lock on while it lives."""
+        return None if self.is_memory else self.path + WORKERS_SUFFIX
+
+    def connect(self, *, read_only: bool = False) -> apsw.Connection:
+        """A connection with our settings, each of them read back."""
+        if self.is_memory:
+            flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
+            connection = apsw.Connection(self._name, flags=flags)
+        else:
+            connection = apsw.Connection(self._name, flags=apsw.SQLITE_OPEN_READWRITE, vfs=self._vfs)
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        # The checkpoint is a step of its own: inside COMMIT its faults make a committed batch look failed.
+        connection.wal_autocheckpoint(0)
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        if not self.is_memory:
+            self._set_pragma(connection, "journal_mode", "wal")
+        self._set_pragma(connection, "synchronous", self._synchronous)
+        if read_only:
+            self._set_pragma(connection, "query_only", "on")
+        return connection
+
+    @contextmanager
+    def reader(self) -> Iterator[apsw.Connection]:
+        """A connection that only reads, from a small pool; from any thread."""
+        with self._reader_slots:
+            try:
+                connection = self._readers.pop()
+            except IndexError:
+                connection = self.connect(read_only=True)
+            try:
+                yield connection
+            finally:
+                self._readers.append(connection)
+
+    def take_over(self, connection: apsw.Connection) -> FileState:
+        """Makes this engine the only writer: whoever wrote before finds the epoch changed."""
+        run(connection, "BEGIN IMMEDIATE")
+        run(connection, self.layout.take_over)
+        state = self.read_state(connection)
+        run(connection, "COMMIT")
+        return state
+
+    def read_state(self, connection: apsw.Connection) -> FileState:
+        """The engine row."""
+        rows = run(connection, self.layout.read_state)
+        if len(rows) != 1:
+            raise DatabaseDamaged(f"{self.path}: the engine row is missing")
+        file_uuid, epoch, batch, chain, is_clean = rows[0]
+        return FileState(uuid=file_uuid, epoch=epoch, batch=batch, chain=chain, is_clean=bool(is_clean))
+
+    def has_moved(self, connection: apsw.Connection) -> bool:
+        """Whether the path now leads to another file: SQLite would go on writing into the old one."""
+        if self.is_memory:
+            return False
+        moved = ctypes.c_int(0)
+        connection.file_control("main", apsw.SQLITE_FCNTL_HAS_MOVED, ctypes.addressof(moved))
+        return bool(moved.value)
+
+    def close(self) -> None:
+        """Closes the readers and gives the file free."""
+        while self._readers:
+            self._readers.pop().close()
+        if self._anchor is not None:
+            self._anchor.close()
+            self._anchor = None
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    def _open(self, wait_for_lock: bool) -> None:
+        if self.is_memory:
+            # The database lives as long as its last connection.
+            self._anchor = self.connect()
+            self._migrate(self._anchor)
+            return
+        self._check_header()
+        self._lock_fd = _take_lock(self.path, wait_for_lock)
+        self._check_header()
+        _create_private(self.path)
+        _rewrite_wal(self.path)
+        connection = self._first_connection()
+        try:
+            self._migrate(connection)
+        finally:
+            connection.close()
+
+    def _first_connection(self) -> apsw.Connection:
+        try:
+            return self.connect()
+        except (apsw.NotADBError, apsw.CorruptError) as error:
+            raise NotADatabase(f"{self.path} is no Tempolite database: {error}") from error
+        except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError) as error:
+            raise StorageFailed(f"{self.path} can't be opened for writing: {error}") from error
+
+    def _check_header(self) -> None:
+        """Looks at the file before SQLite does, and before any lock of this process lies on it.
+
+        Raises:
+            NotADatabase: it is something else; untouched.
+        """
+        try:
+            with open(self.path, "rb") as file:
+                header = file.read(100)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StorageFailed(f"{self.path} can't be read: {error}") from error
+        if not header:
+            return
+        identifier = int.from_bytes(header[_APPLICATION_ID_AT : _APPLICATION_ID_AT + 4], "big")
+        is_new = identifier == 0 and os.path.exists(self.path + "-wal")
+        if not header.startswith(_HEADER) or (identifier != self.layout.application_id and not is_new):
+            raise NotADatabase(f"{self.path} is no Tempolite database; it was left untouched")
+
+    def _migrate(self, connection: apsw.Connection) -> None:
+        """Brings the schema to this version, in one transaction.
+
+        Raises:
+            SchemaTooNew: the file knows more than we do; untouched.
+            NotADatabase: a database of someone else.
+        """
+        version = run(connection, "PRAGMA user_version")[0][0]
+        known = len(self.layout.migrations)
+        if version > known:
+            raise SchemaTooNew(f"{self.path} has schema {version}, this Tempolite knows {known}; use a newer one")
+        if version == 0 and run(connection, "SELECT count(*) FROM sqlite_schema")[0][0]:
+            raise NotADatabase(f"{self.path} holds somebody else's tables; it was left untouched")
+        if version == known:
+            return
+        run(connection, "BEGIN IMMEDIATE")
+        for step in self.layout.migrations[version:]:
+            for statement in step:
+                run(connection, statement)
+        run(connection, f"PRAGMA application_id = {self.layout.application_id}")
+        run(connection, f"PRAGMA user_version = {known}")
+        run(connection, "COMMIT")
+
+    def _set_pragma(self, connection: apsw.Connection, name: str, value: str) -> None:
+        run(connection, f"PRAGMA {name} = {value}")
+        found = str(run(connection, f"PRAGMA {name}")[0][0])
+        expected = {"off": "0", "normal": "1", "full": "2", "extra": "3", "on": "1"}
+        if found.lower() not in (value.lower(), expected.get(value.lower())):
+            raise StorageFailed(f"{self.path}: PRAGMA {name} is {found}, expected {value}")
+
+
+def _take_lock(path: str, wait: bool) -> int:
+    """Takes the sidecar lock; SQLite's own locks can be lost, this one only with the process.
+
+    Raises:
+        EngineLocked: somebody holds it, and we don't wait.
+    """
+    try:
+        fd = os.open(path + LOCK_SUFFIX, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageFailed(f"{path} can't be opened: {error}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+        os.close(fd)
+        pid = int(holder) if holder.isdigit() else None
+        raise EngineLocked(f"{path} is in use by another engine, process {pid or 'unknown'}", pid) from None
+    except BaseException:
+        os.close(fd)
+        raise
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    return fd
+
+
+def _create_private(path: str) -> None:
+    """Creates the file readable by its owner only, whatever the umask says; ``-wal`` takes its mode."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return
+    os.close(fd)
+    _sync_folder(path)
+
+
+def _rewrite_wal(path: str) -> None:
+    wal = path + "-wal"
+    try:
+        with open(wal, "r+b") as file:
+            content = file.read()
+            if not content:
+                return
+            file.seek(0)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileNotFoundError:
+        return
+    _sync_folder(path)
+    logger.info("%s: recovering from an unclean end (%d bytes of log)", path, len(content))
+
+
+def _sync_folder(path: str) -> None:
+    fd = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,339 @@
+"""Who is alive: workflow id -> actor.
+
+Runs are brought to life on demand, by replay, and put away again. Everything that speaks to a run by its
+id comes through here, so a message never gets lost between a run that is leaving and the same run coming.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import msgspec
+
+from tempolite.actors.actor import LATER, Actor, receives
+from tempolite.actors.futures import Reply
+from tempolite.actors.messages import (
+    AwaitIdle,
+    AwaitOutcome,
+    Begin,
+    ChildEnded,
+    Deliver,
+    FunctionRegistered,
+    Message,
+    Recover,
+    RunEnded,
+    RunStopped,
+    StartRun,
+)
+from tempolite.actors.workflow import Activeness, Execution, Routes, RunDiscarded, WorkflowActor
+from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
+from tempolite.errors import EngineClosed, WorkflowAlreadyExists
+
+logger = logging.getLogger("tempolite")
+
+RECOVERED_PER_ROUND = 64
+"""Runs brought to life before other mail gets its turn."""
+
+FAILURES_MAX = 3
+"""Times that a run's actor may fail before the run is given up until the next start."""
+
+RETRY_COMMIT_S = 0.5
+
+
+class StoredRun(msgspec.Struct, frozen=True):
+    """What the file says of a workflow's latest run.
+
+    Attributes:
+        workflow, stream, function: which.
+        status: as recorded.
+        parent, parent_step: who is told its outcome.
+        ended: the outcome, when it is finished (or stuck, or stranded).
+    """
+
+    workflow: WorkflowId
+    stream: StreamId
+    function: str
+    status: str
+    parent: WorkflowId | None = None
+    parent_step: StepKey | None = None
+    ended: RunEnded | None = None
+
+
+class RunStore(Protocol):
+    """Runs in the file, and how they come to life; implemented in ``tempolite.engine``."""
+
+    def find(self, workflow: WorkflowId) -> StoredRun | None:
+        """The latest run of a workflow, as last committed."""
+        ...
+
+    def create(self, request: StartRun, stream: StreamId) -> Execution:
+        """A new run; its first turn records that it exists."""
+        ...
+
+    def load(self, stored: StoredRun) -> Execution | RunEnded:
+        """A run from its history, or why it can't come to life."""
+        ...
+
+    def last_stream(self) -> StreamId:
+        """The highest stream ever used."""
+        ...
+
+    def with_work(self) -> Iterable[WorkflowId]:
+        """Workflows that have something to do without a message from outside."""
+        ...
+
+    def is_same_function(self, stored: StoredRun, function: str) -> bool:
+        """Whether the recorded name and this one mean the same function, by name or alias."""
+        ...
+
+    def strand(self, names: tuple[str, ...]) -> list[WorkflowId]:
+        """Stranded workflows whose function is one of these."""
+        ...
+
+
+class RecoverMore(Message):
+    """The next part of a recovery."""
+
+
+class Directory(Actor):
+    """Brings runs to life and finds them again.
+
+    Args:
+        store: the runs in the file.
+        routes: given to each workflow actor; set by whoever starts the actors.
+    """
+
+    def __init__(self, store: RunStore, **options: Any) -> None:
+        super().__init__(**options)
+        self._store = store
+        self.routes: Routes
+        self._live: dict[WorkflowId, WorkflowActor] = {}
+        self._streams: dict[WorkflowId, StreamId] = {}
+        self._functions: dict[WorkflowId, str] = {}
+        self._busy: set[WorkflowId] = set()
+        self._outcome_waiters: dict[WorkflowId, list[Reply[RunEnded]]] = {}
+        self._idle_waiters: list[Reply[None]] = []
+        self._failures: dict[WorkflowId, int] = {}
+        self._to_recover: deque[WorkflowId] = deque()
+        self._held_back = 0
+        self._next_stream = store.last_stream() + 1
+        self._closed: Exception | None = None
+
+    # ── starting ────────────────────────────────────────────────────────────────────────────────────────
+
+    @receives(StartRun)
+    def on_start_run(self, message: StartRun) -> Any:
+        """Starts a run, or finds the one that has the id."""
+        if self._closed is not None:
+            raise self._closed
+        workflow = message.workflow
+        if workflow in self._live:
+            return self._found(message, self._functions[workflow], None)
+        stored = self._store.find(workflow)
+        if stored is not None:
+            return self._found(message, stored.function, stored)
+        stream = StreamId(self._next_stream)
+        self._next_stream += 1
+        execution = self._store.create(message, stream)
+        self._functions[workflow] = message.created.function
+        created, self.reply_to = self.reply_to, None
+        self._bring_to_life(execution, created)
+        return LATER
+
+    def _found(self, message: StartRun, function: str, stored: StoredRun | None) -> Any:
+        known = stored or StoredRun(message.workflow, StreamId(0), function, "")
+        if message.must_be_new or not self._store.is_same_function(known, message.created.function):
+            raise WorkflowAlreadyExists(
+                f"workflow {message.workflow!r} exists, of function {function}; "
+                f"asked for was {message.created.function}"
+            )
+        if stored is not None and stored.ended is not None and message.starter is not None:
+            self._tell_parent(message.starter, StepKey(message.created.parent_step or ""), stored.ended)
+        elif stored is not None and stored.ended is None:
+            self._activate(stored)
+        return message.workflow
+
+    def _bring_to_life(self, execution: Execution, created: Reply[Any] | None) -> WorkflowActor:
+        actor = WorkflowActor(execution, self.routes, created, on_actor_failure=self._on_workflow_failure)
+        self._live[execution.workflow] = actor
+        self._streams[execution.workflow] = execution.stream
+        self._busy.add(execution.workflow)
+        actor.launch(self.dispatcher).tell(Begin())
+        return actor
+
+    def _activate(self, stored: StoredRun) -> WorkflowActor | None:
+        execution = self._store.load(stored)
+        if isinstance(execution, RunEnded):
+            self.on_run_ended(execution)
+            return None
+        self._functions[stored.workflow] = stored.function
+        return self._bring_to_life(execution, None)
+
+    # ── finding ─────────────────────────────────────────────────────────────────────────────────────────
+
+    @receives(Deliver)
+    def on_deliver(self, message: Deliver) -> None:
+        """Hands a message to a run, which is brought to life for it; to a finished one it means nothing."""
+        actor = self._live.get(message.workflow)
+        if actor is None:
+            stored = self._store.find(message.workflow)
+            if stored is None or stored.ended is not None:
+                return
+            actor = self._activate(stored)
+        if actor is not None:
+            self._busy.add(message.workflow)
+            actor.actor_ref.tell(message.message)
+
+    @receives(AwaitOutcome)
+    def on_await_outcome(self, message: AwaitOutcome) -> Any:
+        """Answers when the workflow is finished, stuck or stranded."""
+        if self._closed is not None:
+            raise self._closed
+        if message.workflow not in self._live:
+            stored = self._store.find(message.workflow)
+            if stored is not None and stored.ended is not None:
+                return stored.ended
+        assert self.reply_to is not None, "AwaitOutcome is asked, not told"
+        self._outcome_waiters.setdefault(message.workflow, []).append(self.reply_to)
+        return LATER
+
+    @receives(AwaitIdle)
+    def on_await_idle(self, _message: AwaitIdle) -> Any:
+        """Answers when no run can go on by itself."""
+        assert self.reply_to is not None, "AwaitIdle is asked, not told"
+        self._idle_waiters.append(self.reply_to)
+        self._answer_if_idle()
+        return LATER
+
+    # ── ending ──────────────────────────────────────────────────────────────────────────────────────────
+
+    @receives(RunEnded)
+    def on_run_ended(self, message: RunEnded) -> None:
+        """Tells everybody who waits for the outcome, which is durable by now."""
+        for waiter in self._outcome_waiters.pop(message.workflow, ()):
+            waiter.set(message)
+
+    @receives(RunStopped)
+    def on_run_stopped(self, message: RunStopped) -> None:
+        """Forgets a run that has stopped."""
+        if self._streams.get(message.workflow) == message.stream:
+            self._forget(message.workflow)
+        self._answer_if_idle()
+
+    @receives(Activeness)
+    def on_activeness(self, message: Activeness) -> None:
+        """Notes whether a run goes on by itself."""
+        if message.can_go_on:
+            self._busy.add(message.workflow)
+        else:
+            self._busy.discard(message.workflow)
+            self._answer_if_idle()
+
+    @receives(RunDiscarded)
+    def on_run_discarded(self, message: RunDiscarded) -> None:
+        """Brings a run to life again whose last turn could not be committed, with the same mail."""
+        self._forget(message.workflow)
+        if message.is_final or self._closed is not None:
+            return
+        logger.warning("workflow %r: a turn was not committed, it is tried again: %s", message.workflow, message.error)
+        self._busy.add(message.workflow)
+        self._held_back += 1
+        due_s = self.dispatcher.clock.monotonic_s() + RETRY_COMMIT_S
+        self.dispatcher.call_at(due_s, lambda: self._revive(message.workflow, message.mail))
+
+    def _revive(self, workflow: WorkflowId, mail: list[Any]) -> None:
+        self._held_back -= 1
+        if self._closed is not None:
+            return
+        self._busy.discard(workflow)
+        for message in mail or [Begin()]:
+            self.actor_ref.tell(Deliver(workflow, message))
+
+    def _on_workflow_failure(self, actor: Actor, error: BaseException) -> None:
+        """A run's actor failed, which is our fault: its history is the truth, it starts again from there."""
+        assert isinstance(actor, WorkflowActor)
+        workflow = WorkflowId(actor.actor_urn)
+        logger.error("workflow %r: its actor failed", workflow, exc_info=error)
+        failures = self._failures[workflow] = self._failures.get(workflow, 0) + 1
+        mail = actor.take_mail()
+        stream = self._streams.get(workflow, StreamId(0))
+        actor.stop_now()
+        if failures <= FAILURES_MAX:
+            self.actor_ref.tell(RunDiscarded(workflow, stream, mail, error, False))
+            return
+        problem = f"its actor failed {failures} times, the last with {type(error).__name__}: {error}"
+        self._forget(workflow)
+        self.on_run_ended(RunEnded(workflow, "STUCK", problem=problem))
+        self._answer_if_idle()
+
+    def _forget(self, workflow: WorkflowId) -> None:
+        self._live.pop(workflow, None)
+        self._streams.pop(workflow, None)
+        self._functions.pop(workflow, None)
+        self._busy.discard(workflow)
+
+    def _tell_parent(self, parent: WorkflowId, step: StepKey, ended: RunEnded) -> None:
+        outcome = ChildEnded(
+            step, ended.workflow, ended.result, ended.failure, cancelled=ended.status == "CANCELLED"
+        )
+        self.actor_ref.tell(Deliver(parent, outcome))
+
+    # ── recovering and closing ──────────────────────────────────────────────────────────────────────────
+
+    @receives(Recover)
+    def on_recover(self, _message: Recover) -> None:
+        """Brings to life what has work, a part at a time."""
+        self._to_recover.extend(self._store.with_work())
+        self.actor_ref.tell(RecoverMore())
+
+    @receives(RecoverMore)
+    def on_recover_more(self, _message: RecoverMore) -> None:
+        """The next part."""
+        for _ in range(min(RECOVERED_PER_ROUND, len(self._to_recover))):
+            workflow = self._to_recover.popleft()
+            if workflow not in self._live and (stored := self._store.find(workflow)) is not None:
+                self._recover(stored)
+        if self._to_recover:
+            self.actor_ref.tell(RecoverMore())
+        else:
+            self._answer_if_idle()
+
+    def _recover(self, stored: StoredRun) -> None:
+        if stored.ended is None or stored.status == "STRANDED":
+            self._activate(stored)
+        elif stored.parent is not None and stored.parent_step is not None:
+            # The child's outcome is durable, the parent's record of it may not be.
+            self._tell_parent(stored.parent, stored.parent_step, stored.ended)
+
+    @receives(FunctionRegistered)
+    def on_function_registered(self, message: FunctionRegistered) -> None:
+        """Lets stranded runs go on whose function is known now."""
+        self._to_recover.extend(self._store.strand(message.names))
+        if self._to_recover:
+            self.actor_ref.tell(RecoverMore())
+
+    def close(self, error: Exception | None = None) -> None:
+        """Ends every live run without recording anything; runs in the dispatcher's thread."""
+        self._closed = error or EngineClosed("the engine was closed")
+        for actor in list(self._live.values()):
+            actor.stop_now()
+        self._live.clear()
+        self._busy.clear()
+        waiters = [reply for replies in self._outcome_waiters.values() for reply in replies]
+        for reply in [*waiters, *self._idle_waiters]:
+            if not reply.is_set:
+                reply.fail(self._closed)
+        self._outcome_waiters.clear()
+        self._idle_waiters.clear()
+
+    def _answer_if_idle(self) -> None:
+        if self._busy or self._to_recover or self._held_back:
+            return
+        waiters, self._idle_waiters = self._idle_waiters, []
+        for reply in waiters:
+            reply.set(None)
+
+

@@ -1,0 +1,320 @@
+"""Who runs the actors: one thread for all that have mail, or, in tests, a seed that picks the order.
+
+A dispatcher is a small reactor. Its thread sleeps in ``epoll`` on the file descriptors of the workers, the
+next timer, and a wake-up descriptor that other threads write to when they post mail. Each time round:
+
+    mail (bounded) ──▶ timers that are due ──▶ hooks "before sleep" ──▶ epoll
+
+The hooks are where batching happens: frames to workers and writes to the database are collected while
+there is mail, and go out once it is done, so that a loaded engine makes larger batches by itself.
+
+Rejected: a thread per actor (20 KB and 0.6 ms each), and a queue with a lock (``deque`` is enough: every
+post appends one ready mark, and one mark is popped for each message).
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import os
+import random
+import select
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from tempolite.actors.actor import Inbox
+from tempolite.actors.clock import Clock, VirtualClock
+from tempolite.actors.futures import Reply
+
+logger = logging.getLogger("tempolite")
+
+MESSAGES_PER_ROUND = 512
+"""Mail handled before timers, hooks and I/O get their turn."""
+
+POLL_MAX_S = 3_600.0
+
+
+class TimerHandle:
+    """A call that a dispatcher will make; ``cancel`` takes it back."""
+
+    __slots__ = ("callback", "is_cancelled")
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback = callback
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """The call will not be made."""
+        self.is_cancelled = True
+
+
+class Dispatcher(Protocol):
+    """What actors need of whoever runs them."""
+
+    clock: Clock
+
+    def post(self, inbox: Inbox) -> None:
+        """One message more lies in this inbox; from any thread."""
+        ...
+
+    def call_at(self, monotonic_s: float, callback: Callable[[], None]) -> TimerHandle:
+        """Calls back at that time of the monotonic clock; from the dispatcher's own thread."""
+        ...
+
+    def before_sleep(self, hook: Callable[[], None]) -> None:
+        """Runs ``hook`` once, when the mail of this round is done; from the dispatcher's own thread."""
+        ...
+
+    def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
+        """Calls back with the epoll mask when the descriptor is ready; from its own thread."""
+        ...
+
+    def unwatch(self, fd: int) -> None:
+        """Takes ``watch`` back, before the descriptor is closed."""
+        ...
+
+    def wait(self, reply: Reply[Any], timeout: float | None) -> Any:
+        """Waits for a reply of one of these actors; from any other thread."""
+        ...
+
+
+class _Timers:
+    """Calls in the order of their due times; equal times in the order they were made."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, TimerHandle]] = []
+        self._count = itertools.count()
+
+    def add(self, due_s: float, callback: Callable[[], None]) -> TimerHandle:
+        handle = TimerHandle(callback)
+        heapq.heappush(self._heap, (due_s, next(self._count), handle))
+        return handle
+
+    def next_due_s(self) -> float | None:
+        while self._heap and self._heap[0][2].is_cancelled:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def pop_due(self, now_s: float) -> TimerHandle | None:
+        due = self.next_due_s()
+        if due is None or due > now_s:
+            return None
+        return heapq.heappop(self._heap)[2]
+
+
+class ThreadDispatcher:
+    """Runs its actors in one thread of its own."""
+
+    def __init__(self, name: str, clock: Clock) -> None:
+        self.clock = clock
+        self._name = name
+        self._ready: deque[Inbox] = deque()
+        self._timers = _Timers()
+        self._hooks: list[Callable[[], None]] = []
+        self._watched: dict[int, Callable[[int], None]] = {}
+        self._is_stopping = False
+        self._may_sleep = False
+        self._epoll = select.epoll()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._wake_fd, select.EPOLLIN)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Ends the thread after the round under way; False if it did not end in time."""
+        self._is_stopping = True
+        self._wake()
+        if threading.current_thread() is not self._thread and self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            return False
+        self._epoll.close()
+        os.close(self._wake_fd)
+        return True
+
+    def post(self, inbox: Inbox) -> None:
+        self._ready.append(inbox)
+        # The sleeper sets the flag, then looks at the mail; we add mail, then look at the flag.
+        if self._may_sleep:
+            self._wake()
+
+    def call_at(self, monotonic_s: float, callback: Callable[[], None]) -> TimerHandle:
+        return self._timers.add(monotonic_s, callback)
+
+    def before_sleep(self, hook: Callable[[], None]) -> None:
+        self._hooks.append(hook)
+
+    def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
+        if fd in self._watched:
+            self._epoll.modify(fd, events)
+        else:
+            self._epoll.register(fd, events)
+        self._watched[fd] = callback
+
+    def unwatch(self, fd: int) -> None:
+        if self._watched.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def wait(self, reply: Reply[Any], timeout: float | None) -> Any:
+        return reply.get(timeout=timeout)
+
+    def is_current_thread(self) -> bool:
+        """Whether the caller runs in this dispatcher's thread."""
+        return threading.current_thread() is self._thread
+
+    def _wake(self) -> None:
+        try:
+            os.eventfd_write(self._wake_fd, 1)
+        except OSError:
+            # Closed: nobody sleeps there any more.
+            pass
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            self._deliver_mail()
+            self._run_due_timers()
+            self._run_hooks()
+            self._poll()
+
+    def _deliver_mail(self) -> None:
+        ready = self._ready
+        for _ in range(MESSAGES_PER_ROUND):
+            if not ready:
+                return
+            ready.popleft().deliver_one()
+
+    def _run_due_timers(self) -> None:
+        while (handle := self._timers.pop_due(self.clock.monotonic_s())) is not None:
+            _contained(handle.callback)
+
+    def _run_hooks(self) -> None:
+        hooks, self._hooks = self._hooks, []
+        for hook in hooks:
+            _contained(hook)
+
+    def _poll(self) -> None:
+        self._may_sleep = True
+        events = self._epoll.poll(self._sleep_s())
+        self._may_sleep = False
+        for fd, mask in events:
+            if fd == self._wake_fd:
+                os.eventfd_read(fd)
+            elif (callback := self._watched.get(fd)) is not None:
+                _contained(lambda callback=callback, mask=mask: callback(mask))  # type: ignore[misc]
+
+    def _sleep_s(self) -> float:
+        if self._ready or self._hooks or self._is_stopping:
+            return 0.0
+        due = self._timers.next_due_s()
+        if due is None:
+            return -1.0
+        return min(POLL_MAX_S, max(0.0, due - self.clock.monotonic_s()))
+
+
+class SeededDispatcher:
+    """Runs all actors in the caller's thread, in an order drawn from a seed.
+
+    Same seed, same order: what an actor does depends on nothing else, so a failure replays exactly. Time is
+    virtual and moves only when nobody has mail. Mail of one actor stays in order; between actors any order
+    can come.
+    """
+
+    def __init__(self, seed: int, clock: VirtualClock | None = None) -> None:
+        self.clock: Clock = clock or VirtualClock()
+        self.seed = seed
+        self._random = random.Random(seed)
+        self._ready: list[Inbox] = []
+        self._timers = _Timers()
+        self._hooks: list[Callable[[], None]] = []
+        self._is_running = False
+
+    def post(self, inbox: Inbox) -> None:
+        self._ready.append(inbox)
+
+    def call_at(self, monotonic_s: float, callback: Callable[[], None]) -> TimerHandle:
+        return self._timers.add(monotonic_s, callback)
+
+    def before_sleep(self, hook: Callable[[], None]) -> None:
+        self._hooks.append(hook)
+
+    def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
+        raise NotImplementedError("a seeded dispatcher has no I/O: use queues of kind 'inline'")
+
+    def unwatch(self, fd: int) -> None:
+        pass
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def stop(self, timeout_s: float) -> bool:
+        self._ready.clear()
+        return True
+
+    def is_current_thread(self) -> bool:
+        return self._is_running
+
+    def wait(self, reply: Reply[Any], timeout: float | None) -> Any:
+        """Runs actors until the reply is there.
+
+        Raises:
+            RuntimeError: nobody can run any more, and the reply isn't there: a deadlock.
+        """
+        while not reply.is_set:
+            if not self.step():
+                raise RuntimeError(f"deadlock under seed {self.seed}: no actor has mail, no timer is set")
+        return reply.get(timeout=0)
+
+    def run_until_idle(self, *, advance_time: bool = True) -> int:
+        """Runs until nobody has mail (and, unless told, no timer is left); returns the messages handled."""
+        count = 0
+        while self.step(advance_time=advance_time):
+            count += 1
+        return count
+
+    def step(self, *, advance_time: bool = True) -> bool:
+        """Handles one message, hook or timer; False when there is none."""
+        assert not self._is_running, "an actor waits for another one: that can't end in a single thread"
+        self._is_running = True
+        try:
+            return self._step(advance_time)
+        finally:
+            self._is_running = False
+
+    def _step(self, advance_time: bool) -> bool:
+        choices = len(self._ready) + len(self._hooks)
+        if choices:
+            pick = self._random.randrange(choices)
+            if pick < len(self._ready):
+                self._ready.pop(pick).deliver_one()
+            else:
+                self._hooks.pop(pick - len(self._ready))()
+            return True
+        return self._fire_next_timer(advance_time)
+
+    def _fire_next_timer(self, advance_time: bool) -> bool:
+        due = self._timers.next_due_s()
+        if due is None:
+            return False
+        ahead_s = due - self.clock.monotonic_s()
+        if ahead_s > 0:
+            if not advance_time or not isinstance(self.clock, VirtualClock):
+                return False
+            self.clock.advance(ahead_s + 1e-6)
+        handle = self._timers.pop_due(self.clock.monotonic_s())
+        if handle is not None:
+            handle.callback()
+        return True
+
+
+def _contained(call: Callable[[], None]) -> None:
+    try:
+        call()
+    except BaseException:
+        # A reactor that dies of one callback would take every run with it.
+        logger.exception("a callback of the dispatcher failed")

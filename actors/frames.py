@@ -1,0 +1,176 @@
+"""What the engine and a worker process say to each other, and how it is framed.
+
+A frame is ``length (u32) · CRC-32 of the body (u32) · body (msgpack)``. A frame that is too long or whose
+check fails means that somebody else wrote into the socket: the worker is given up.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from tempolite.core.failure import Failure
+
+FRAME_MAX = 256 * 2**20
+_HEAD = struct.Struct("<II")
+
+
+class Frame(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """One thing said."""
+
+
+# ── to the worker ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class Hello(Frame):
+    """The first frame: how to be a worker of this engine.
+
+    Attributes:
+        interpreter: ``module:class`` of what runs activities; imported by the worker.
+        settings: handed to it.
+        sys_path, folder: those of the engine's process.
+        slots: activities at once.
+        lock_path: file to hold a shared lock on; empty for none.
+    """
+
+    interpreter: str
+    settings: dict[str, int | str | None]
+    sys_path: list[str]
+    folder: str
+    slots: int
+    lock_path: str
+
+
+class Ship(Frame):
+    """A callable, once per worker: by name, or by value where no name leads to it."""
+
+    callable_id: int
+    name: str
+    code: bytes
+
+
+class Run(Frame):
+    """Run this. ``context`` is workflow id, step, attempt, idempotency key."""
+
+    job_id: int
+    callable_id: int
+    args: bytes
+    context: tuple[str, str, int, str]
+
+
+class Revoke(Frame):
+    """Give this back if it has not begun."""
+
+    job_id: int
+
+
+class Forget(Frame):
+    """This callable will not be asked for again."""
+
+    callable_id: int
+
+
+# ── from the worker ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class Ready(Frame):
+    """It can run activities now."""
+
+
+class Done(Frame):
+    """It returned; ``result`` is the codec's JSON."""
+
+    job_id: int
+    result: bytes
+
+
+class Failed(Frame):
+    """It raised."""
+
+    job_id: int
+    failure: Failure
+
+
+class Unknown(Frame):
+    """No name led to that callable in the worker: it must be shipped by value. Nothing was run."""
+
+    job_id: int
+    callable_id: int
+    reason: str
+
+
+class Revoked(Frame):
+    """It had not begun, and will not."""
+
+    job_id: int
+
+
+class Shipping(msgspec.Struct, frozen=True):
+    """A callable on its way to a worker.
+
+    Attributes:
+        identity: equal for callables that are interchangeable, and for no others.
+        name: ``module:qualname``; empty where no name leads to it.
+        code: makes it by value; called when the name is empty, or of no use over there.
+    """
+
+    identity: Any
+    name: str
+    code: Callable[[], bytes]
+
+
+ToWorker = Hello | Ship | Run | Revoke | Forget
+FromWorker = Ready | Done | Failed | Unknown | Revoked
+
+_ENCODER = msgspec.msgpack.Encoder()
+TO_WORKER: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)  # type: ignore[arg-type]
+FROM_WORKER: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)  # type: ignore[arg-type]
+
+
+class BrokenFrame(Exception):
+    """The bytes are not what one of us wrote."""
+
+
+def pack(frame: ToWorker | FromWorker) -> bytes:
+    """A frame as bytes."""
+    body = _ENCODER.encode(frame)
+    return _HEAD.pack(len(body), zlib.crc32(body)) + body
+
+
+class FrameBuffer:
+    """Puts frames together from what a socket gives."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Adds what was read."""
+        self._bytes += data
+
+    def bodies(self) -> Iterator[bytes]:
+        """Takes out every frame that is complete.
+
+        Raises:
+            BrokenFrame: a frame is too long, or its check fails.
+        """
+        at = 0
+        try:
+            while len(self._bytes) - at >= _HEAD.size:
+                length, check = _HEAD.unpack_from(self._bytes, at)
+                if length > FRAME_MAX:
+                    raise BrokenFrame(f"a frame of {length} bytes")
+                begin = at + _HEAD.size
+                if len(self._bytes) < begin + length:
+                    return
+                body = bytes(self._bytes[begin : begin + length])
+                at = begin + length
+                if zlib.crc32(body) != check:
+                    raise BrokenFrame("the check of a frame fails")
+                yield body
+        finally:
+            if at:
+                del self._bytes[:at]

@@ -1,0 +1,111 @@
+"""The reply of an ``ask``: a Pykka future that calls back instead of blocking a loop.
+
+Pykka's own ``await future`` calls ``get()`` and blocks the event loop, and its ``ThreadingFuture`` makes a
+condition for each ask. This one costs two attributes until somebody really waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+import pykka
+
+T = TypeVar("T")
+
+
+class Reply(pykka.Future[T]):
+    """A value that will be there, from any thread to any thread.
+
+    ``deque.append`` and ``popleft`` are atomic, so no lock is needed: who adds a callback looks at the
+    outcome afterwards, who sets the outcome looks at the callbacks afterwards, and each callback is
+    popped, and so run, once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._outcome: tuple[Any, BaseException | None] | None = None
+        self._callbacks: deque[Callable[[], None]] = deque()
+
+    @property
+    def is_set(self) -> bool:
+        """Whether a value or an error is there."""
+        return self._outcome is not None
+
+    def get(self, *, timeout: float | None = None) -> Any:
+        """Waits for the value.
+
+        Raises:
+            pykka.Timeout: ``timeout`` seconds went by.
+        """
+        try:
+            return super().get(timeout=timeout)
+        except NotImplementedError:  # no get hook is set: the value comes from set()
+            pass
+        if self._outcome is None:
+            gate = threading.Lock()
+            gate.acquire()
+            self.add_callback(gate.release)
+            if not gate.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+                raise pykka.Timeout(f"{timeout} seconds")
+        assert self._outcome is not None
+        value, error = self._outcome
+        if error is not None:
+            raise error
+        return value
+
+    def set(self, value: Any = None) -> None:
+        """Gives the value; a second call raises ``queue.Full``, as Pykka's futures do."""
+        self._settle((value, None))
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        """Gives an error: the current one, or that of an ``exc_info`` triple."""
+        error = (exc_info or sys.exc_info())[1]
+        assert error is not None, "set_exception() outside of an except block"
+        self._settle((None, error))
+
+    def fail(self, error: BaseException) -> None:
+        """Gives an error."""
+        self._settle((None, error))
+
+    def add_callback(self, callback: Callable[[], None]) -> None:
+        """Runs ``callback`` once when the outcome is there: at once, or in the thread that sets it."""
+        self._callbacks.append(callback)
+        if self._outcome is not None:
+            self._run_callbacks()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Waits without blocking the running event loop."""
+        if self._outcome is None and self._get_hook is None:
+            loop = asyncio.get_running_loop()
+            waiter = loop.create_future()
+            self.add_callback(lambda: _wake_nowait(loop, waiter))
+            yield from waiter
+        return self.get()  # type: ignore[no-any-return]
+
+    def _settle(self, outcome: tuple[Any, BaseException | None]) -> None:
+        if self._outcome is not None:
+            raise queue.Full
+        self._outcome = outcome
+        self._run_callbacks()
+
+    def _run_callbacks(self) -> None:
+        while True:
+            try:
+                callback = self._callbacks.popleft()
+            except IndexError:
+                return
+            callback()
+
+
+def _wake_nowait(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:
+    try:
+        loop.call_soon_threadsafe(lambda: waiter.done() or waiter.set_result(None))
+    except RuntimeError:
+        # The loop is closed: whoever waited there is gone.
+        pass

@@ -1,0 +1,389 @@
+"""Every message that passes between actors: frozen, documented field by field.
+
+Messages that only one actor understands stand here as well, because their senders need them. They are
+``msgspec`` structs because those are made in a tenth of the time of a frozen dataclass, and a loaded
+engine makes 100,000 a second.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pykka
+
+from tempolite.core.events import RunCreated
+from tempolite.core.failure import Failure
+from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
+
+
+class Message(msgspec.Struct, frozen=True):
+    """Something that one actor tells another."""
+
+
+# ── to the persistence actor ────────────────────────────────────────────────────────────────────────────
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """A named piece of SQL that writes; the texts live in ``tempolite.store``.
+
+    Attributes:
+        name: how errors and logs call it.
+        sql: the text; for an insert everything up to and with ``VALUES``.
+        columns: parameters of one row.
+        rank: place within a batch; statements of a lower rank are executed first.
+        is_insert: many rows may be written by one execution.
+        is_stamped: the writer appends the engine's epoch and the batch number to each row, and chains the
+            row's last parameter (its checksum) into the digest of the batch.
+    """
+
+    name: str
+    sql: str
+    columns: int
+    rank: int
+    is_insert: bool = False
+    is_stamped: bool = False
+
+
+Write = tuple[Statement, tuple[Any, ...]]
+
+
+class Commit(Message):
+    """Make these writes durable, all or none, and tell the sender.
+
+    Attributes:
+        sender: gets ``Committed`` or ``CommitFailed``.
+        turn: number that comes back with the answer.
+        writes: statements and their parameters.
+    """
+
+    sender: pykka.ActorRef[Any]
+    turn: int
+    writes: list[Write]
+
+
+class Flush(Message):
+    """Write what waits, now; answered when that is done."""
+
+
+class Committed(Message):
+    """The writes of that turn are durable: a power loss can't undo them."""
+
+    turn: int
+
+
+class CommitFailed(Message):
+    """The writes of that turn are not in the file, and will not be.
+
+    Attributes:
+        turn: the turn.
+        error: why.
+        is_final: the database can't be written any more; trying again is of no use.
+    """
+
+    turn: int
+    error: Exception
+    is_final: bool = False
+
+
+# ── to a workflow actor ─────────────────────────────────────────────────────────────────────────────────
+
+
+class Begin(Message):
+    """Run the code: from the start, or through its history to where it was."""
+
+
+class ActivityEnded(Message):
+    """An attempt of an activity is over.
+
+    Attributes:
+        step: whose.
+        schedule: sequence number of the ``ActivityScheduled`` that the attempt belongs to.
+        attempt: which attempt, from 1.
+        result: the value, as the codec's JSON; None where it failed.
+        failure: how it failed.
+    """
+
+    step: StepKey
+    schedule: int
+    attempt: int
+    result: bytes | None = None
+    failure: Failure | None = None
+
+
+class ActivityLost(Message):
+    """The worker process died while nothing but this activity ran in it.
+
+    Attributes:
+        step: whose.
+        schedule: as in ``ActivityEnded``.
+        attempt: which attempt; it is not used up.
+        cause: what ended the process: ``SIGKILL``, ``exit code 3``.
+    """
+
+    step: StepKey
+    schedule: int
+    attempt: int
+    cause: str
+
+
+class SideEffectEnded(Message):
+    """A side effect ran; fields as in ``ActivityEnded``."""
+
+    step: StepKey
+    result: bytes | None = None
+    failure: Failure | None = None
+
+
+class ChildEnded(Message):
+    """A child reached its outcome.
+
+    Attributes:
+        step: the parent's step that asked for it.
+        child: its workflow id.
+        result: the value, as the codec's JSON; None where it failed.
+        failure: how it failed.
+        cancelled: it was cancelled.
+    """
+
+    step: StepKey
+    child: WorkflowId
+    result: bytes | None = None
+    failure: Failure | None = None
+    cancelled: bool = False
+
+
+class RetryDue(Message):
+    """The wait before the next attempt is over: of an activity, or of the run where ``step`` is empty."""
+
+    step: StepKey
+
+
+class Enqueue(Message):
+    """Start a deferred run."""
+
+
+# ── to the directory ────────────────────────────────────────────────────────────────────────────────────
+
+
+class StartRun(Message):
+    """Make a run durable and start it; answered with its id once committed.
+
+    Attributes:
+        workflow: the id; if a run of the same function has it, that run is the answer.
+        created: the first event of its stream.
+        starter: the parent that asked, which is told the outcome; None for root runs.
+        must_be_new: refuse a taken id even where the function is the same.
+        code: the workflow's function as the caller holds it; it may be one that no name leads to.
+    """
+
+    workflow: WorkflowId
+    created: RunCreated
+    starter: WorkflowId | None = None
+    must_be_new: bool = False
+    code: Any = None
+
+
+class AwaitOutcome(Message):
+    """Answer with the ``RunEnded`` of this workflow once it is finished."""
+
+    workflow: WorkflowId
+
+
+class RunEnded(Message):
+    """A run's outcome is durable.
+
+    Attributes:
+        workflow: whose.
+        status: ``COMPLETED``, ``FAILED`` or ``CANCELLED``; ``STUCK`` and ``STRANDED`` for who waits.
+        result: the value, as the codec's JSON.
+        failure: how it failed.
+        problem: why it is stuck or stranded.
+    """
+
+    workflow: WorkflowId
+    status: str
+    result: bytes | None = None
+    failure: Failure | None = None
+    problem: str = ""
+
+
+class Deliver(Message):
+    """Hand this message to the workflow's actor, bringing the run to life if need be.
+
+    Attributes:
+        workflow: whose.
+        message: what.
+    """
+
+    workflow: WorkflowId
+    message: Any
+
+
+class RunStopped(Message):
+    """A workflow actor has nothing left to do; the directory forgets it.
+
+    Attributes:
+        workflow: whose.
+        stream: of which run.
+    """
+
+    workflow: WorkflowId
+    stream: StreamId
+
+
+class FunctionRegistered(Message):
+    """A function became known: runs that were stranded for it go on."""
+
+    names: tuple[str, ...]
+
+
+class AwaitIdle(Message):
+    """Answer when no run can go on without something from outside."""
+
+
+class Recover(Message):
+    """Bring to life what has work to do; answered when that is under way."""
+
+
+# ── to an activity pool ─────────────────────────────────────────────────────────────────────────────────
+
+
+class ActivityJob(msgspec.Struct, frozen=True):
+    """One attempt of an activity, ready to run.
+
+    Attributes:
+        sender: the workflow actor, told of the end.
+        workflow: id of its run.
+        step: its step.
+        schedule: sequence number of the scheduling.
+        attempt: from 1.
+        call: the callable with its options, as the definitions know it; opaque to actors.
+        args: arguments, as the codec's JSON.
+        idempotency_key: the same across retries and crashes.
+        timeout_s: limit of this attempt, from its start.
+        grace_s: seconds from TERM to KILL.
+        priority: higher first.
+        alone: nothing else may run in the same worker meanwhile.
+    """
+
+    sender: pykka.ActorRef[Any]
+    workflow: WorkflowId
+    step: StepKey
+    schedule: int
+    attempt: int
+    call: Any
+    args: bytes
+    idempotency_key: str
+    timeout_s: float | None = None
+    grace_s: float = 5.0
+    priority: int = 0
+    alone: bool = False
+
+
+class RunActivity(Message):
+    """Run this attempt when a worker is free."""
+
+    job: ActivityJob
+
+
+class CancelActivities(Message):
+    """Stop and forget these attempts: nobody waits for them any more.
+
+    Attributes:
+        workflow: id of their run.
+        steps: which; all of the run's when empty.
+    """
+
+    workflow: WorkflowId
+    steps: tuple[StepKey, ...] = ()
+
+
+class WorkerSpoke(Message):
+    """Frames that a worker sent.
+
+    Attributes:
+        worker: which one.
+        frames: decoded, in the order they were sent.
+    """
+
+    worker: Any
+    frames: list[Any]
+
+
+class WorkerDied(Message):
+    """A worker is gone and everything that it sent has been read.
+
+    Attributes:
+        worker: which one.
+        cause: ``SIGKILL``, ``exit code 3``.
+    """
+
+    worker: Any
+    cause: str
+
+
+class AttemptExpired(Message):
+    """An attempt has had its time.
+
+    Attributes:
+        job_id: the pool's number of the attempt.
+    """
+
+    job_id: int
+
+
+class Drain(Message):
+    """Start nothing more; answered when nothing runs any more."""
+
+
+class ShutDown(Message):
+    """End every worker, kill what still runs; answered when all are gone."""
+
+
+# ── to the side-effect actor ────────────────────────────────────────────────────────────────────────────
+
+
+class RunSideEffect(Message):
+    """Call ``function`` on a thread and tell ``sender``.
+
+    Attributes:
+        sender: gets ``SideEffectEnded``.
+        step: its step.
+        function: takes nothing; returns the value as the codec's JSON, or raises.
+    """
+
+    sender: pykka.ActorRef[Any]
+    step: StepKey
+    function: Any
+
+
+# ── to the timer actor ──────────────────────────────────────────────────────────────────────────────────
+
+
+class SetTimer(Message):
+    """Deliver ``message`` to the workflow when it is due.
+
+    Attributes:
+        workflow: whose.
+        key: replaces an earlier timer of the same workflow and key.
+        due_us: µs since the epoch.
+        message: what.
+    """
+
+    workflow: WorkflowId
+    key: str
+    due_us: int
+    message: Any
+
+
+class CancelTimer(Message):
+    """Forget a timer that may or may not be set.
+
+    Attributes:
+        workflow: whose.
+        key: which.
+    """
+
+    workflow: WorkflowId
+    key: str

@@ -1,0 +1,273 @@
+"""The only writer: takes commits from all actors and makes them durable, many with one sync.
+
+    Commit ─┐
+    Commit ─┼─▶ one transaction, one fsync ──▶ Committed to each sender
+    Commit ─┘
+
+Nobody is answered before the batch is on the disk. After any error that is not the fault of a row, the
+outcome counts as unknown until a fresh connection has read the batch number back: a COMMIT that raises
+may have committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from array import array
+from collections.abc import Callable
+from itertools import chain
+from typing import Any
+
+import apsw
+
+from tempolite.actors.actor import Actor, receives
+from tempolite.actors.database_file import DatabaseFile, run
+from tempolite.actors.messages import Commit, CommitFailed, Committed, Flush, Statement, Write
+from tempolite.errors import DatabaseDamaged, StorageFailed, StorageFull
+
+logger = logging.getLogger("tempolite")
+
+ROWS_PER_STATEMENT = (64, 16, 4, 1)
+"""Inserts are executed in chunks of these sizes: each execution releases and takes the GIL once."""
+
+CHECKPOINT_PAGES = 2_000
+"""Pages in the log at which it is brought into the database, 8 MB."""
+
+COMMITS_PER_BATCH = 4_096
+
+DIGEST_SIZE = 16
+
+_ROW_FAULTS = (
+    apsw.ConstraintError,
+    apsw.MismatchError,
+    apsw.TooBigError,
+    apsw.RangeError,
+    TypeError,
+    ValueError,
+    OverflowError,
+)
+
+
+class PersistenceActor(Actor):
+    """Serialises all writes to one file.
+
+    Args:
+        file: the open file.
+        on_fatal: told once when the file can't be written any more.
+    """
+
+    def __init__(
+        self, file: DatabaseFile, *, on_fatal: Callable[[Exception], None] | None = None, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self._file = file
+        self._on_fatal = on_fatal
+        self._connection = file.connect()
+        state = file.take_over(self._connection)
+        self.epoch, self.batch = state.epoch, state.batch
+        self.was_clean = state.is_clean
+        self._chain = state.chain
+        self._waiting: list[Commit] = []
+        self._is_hooked = False
+        self._wal_pages = 0
+        self._fatal: Exception | None = None
+        self._is_abandoned = False
+        self._insert_texts: dict[tuple[str, int], str] = {}
+        self._watch_log()
+
+    @receives(Commit)
+    def on_commit(self, message: Commit) -> None:
+        """Joins the next batch."""
+        self._waiting.append(message)
+        if len(self._waiting) >= COMMITS_PER_BATCH:
+            self.flush()
+        elif not self._is_hooked:
+            # What other actors commit in this round travels with the same sync.
+            self._is_hooked = True
+            self.dispatcher.before_sleep(self._flush_hook)
+
+    @receives(Flush)
+    def on_flush(self, _message: Flush) -> None:
+        """Writes what waits, now."""
+        self.flush()
+
+    def _flush_hook(self) -> None:
+        self._is_hooked = False
+        self.flush()
+
+    def flush(self) -> None:
+        """Makes everything that waits durable, and tells the senders."""
+        batch, self._waiting = self._waiting, []
+        if not batch or self._is_abandoned:
+            return
+        if self._fatal is not None:
+            self._refuse(batch, self._fatal)
+            return
+        try:
+            self._write(batch)
+        except _ROW_FAULTS as error:
+            self._roll_back()
+            self._write_one_by_one(batch, error)
+        except apsw.FullError as error:
+            self._settle_unknown(batch, StorageFull(f"{self._file.path}: no space left: {error}"))
+        except Exception as error:
+            self._settle_unknown(batch, StorageFailed(f"{self._file.path}: a write failed: {error}"), fatal=True)
+        else:
+            for commit in batch:
+                _tell(commit, Committed(commit.turn))
+            self._checkpoint_if_due()
+
+    def abandon(self) -> None:
+        """Writes nothing more and answers nobody, as if the process had ended; from any thread."""
+        self._is_abandoned = True
+
+    def close(self, *, is_clean: bool) -> None:
+        """Ends writing; after a clean end the next start needs no recovery."""
+        if is_clean and self._fatal is None:
+            self.flush()
+            run(self._connection, self._file.layout.mark_clean, (self.epoch,))
+            if not self._file.is_memory:
+                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._connection.close()
+
+    def _write(self, batch: list[Commit]) -> None:
+        number = self.batch + 1
+        groups, digest = _grouped(batch), hashlib.blake2b(self._chain, digest_size=DIGEST_SIZE)
+        run(self._connection, "BEGIN IMMEDIATE")
+        for statement in sorted(groups, key=lambda statement: statement.rank):
+            self._execute(statement, groups[statement], number, digest)
+        link = digest.digest()
+        self._advance(number, link)
+        run(self._connection, "COMMIT")
+        if self._file.has_moved(self._connection):
+            raise StorageFailed(f"{self._file.path} was removed or renamed while open")
+        # Only now is the batch durable; before this line nothing may be told to anybody.
+        self.batch, self._chain = number, link
+
+    def _execute(self, statement: Statement, rows: list[tuple[Any, ...]], number: int, digest: Any) -> None:
+        if statement.is_stamped:
+            digest.update(array("Q", [row[-1] for row in rows]).tobytes())
+            stamp = (self.epoch, number)
+            rows = [row + stamp for row in rows]
+        if not statement.is_insert:
+            self._connection.executemany(statement.sql, rows)
+            return
+        start = 0
+        for size in ROWS_PER_STATEMENT:
+            text = self._insert_text(statement, size)
+            while len(rows) - start >= size:
+                parameters = list(chain.from_iterable(rows[start : start + size]))
+                run(self._connection, text, parameters)
+                start += size
+
+    def _insert_text(self, statement: Statement, size: int) -> str:
+        text = self._insert_texts.get((statement.name, size))
+        if text is None:
+            one = f"({', '.join('?' * statement.columns)})"
+            text = f"{statement.sql} {', '.join([one] * size)}"
+            self._insert_texts[statement.name, size] = text
+        return text
+
+    def _advance(self, number: int, link: bytes) -> None:
+        run(self._connection, self._file.layout.advance_batch, (number, link, self.epoch))
+        if self._connection.changes() != 1:
+            raise DatabaseDamaged(
+                f"{self._file.path}: another engine took over, or batch {number - 1} is missing"
+            )
+
+    def _write_one_by_one(self, batch: list[Commit], error: BaseException) -> None:
+        """A bad row fails only its own commit: each gets a transaction of its own."""
+        for commit in batch:
+            try:
+                self._write([commit])
+            except _ROW_FAULTS as fault:
+                self._roll_back()
+                logger.error("a commit of %d writes was refused: %s", len(commit.writes), fault)
+                _tell(commit, CommitFailed(commit.turn, StorageFailed(f"a row was refused: {fault}")))
+            except Exception as fault:
+                rest = batch[batch.index(commit) :]
+                self._settle_unknown(rest, StorageFailed(f"a write failed: {fault}"), fatal=True)
+                return
+            else:
+                _tell(commit, Committed(commit.turn))
+
+    def _settle_unknown(self, batch: list[Commit], error: Exception, *, fatal: bool = False) -> None:
+        """Finds out what became of a batch whose write raised, and answers accordingly."""
+        try:
+            self._reconnect()
+            state = self._file.read_state(self._connection)
+        except Exception as again:
+            logger.error("%s: can't be read after a failed write: %s", self._file.path, again)
+            self._fail(batch, error)
+            return
+        is_ours = state.epoch == self.epoch and not self._file.has_moved(self._connection)
+        if is_ours and state.batch == self.batch + 1:
+            self.batch, self._chain = state.batch, state.chain
+            for commit in batch:
+                _tell(commit, Committed(commit.turn))
+            batch = []
+        if fatal:
+            self._fail(batch, error)
+        else:
+            for commit in batch:
+                _tell(commit, CommitFailed(commit.turn, error))
+
+    def _fail(self, batch: list[Commit], error: Exception) -> None:
+        # Fail-stop: after an I/O error nobody knows which pages the disk really holds. The next start
+        # writes the log again before SQLite trusts it.
+        self._fatal = error
+        self._refuse(batch, error)
+        if self._on_fatal is not None:
+            self._on_fatal(error)
+
+    def _refuse(self, batch: list[Commit], error: Exception) -> None:
+        for commit in batch:
+            _tell(commit, CommitFailed(commit.turn, error, is_final=True))
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            run(self._connection, "ROLLBACK")
+
+    def _reconnect(self) -> None:
+        try:
+            self._connection.close(True)
+        except apsw.Error as error:
+            logger.error("%s: closing after a failed write: %s", self._file.path, error)
+        self._connection = self._file.connect()
+        self._watch_log()
+
+    def _watch_log(self) -> None:
+        def remember(_connection: apsw.Connection, _name: str, pages: int) -> int:
+            self._wal_pages = pages
+            return apsw.SQLITE_OK
+
+        self._connection.set_wal_hook(remember)
+
+    def _checkpoint_if_due(self) -> None:
+        if self._wal_pages < CHECKPOINT_PAGES or self._file.is_memory:
+            return
+        try:
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error as error:
+            # Commits go on; the log only grows until a later checkpoint succeeds.
+            logger.warning("%s: checkpoint failed, will be tried again: %s", self._file.path, error)
+        self._wal_pages = 0
+
+
+def _grouped(batch: list[Commit]) -> dict[Statement, list[tuple[Any, ...]]]:
+    groups: dict[Statement, list[tuple[Any, ...]]] = {}
+    by_name: dict[int, list[tuple[Any, ...]]] = {}
+    write: Write
+    for commit in batch:
+        for write in commit.writes:
+            rows = by_name.get(id(write[0]))
+            if rows is None:
+                rows = by_name[id(write[0])] = groups.setdefault(write[0], [])
+            rows.append(write[1])
+    return groups
+
+
+def _tell(commit: Commit, answer: Committed | CommitFailed) -> None:
+    # The sender may be gone: a run that was discarded doesn't wait for its answer.
+    if commit.sender.is_alive():
+        commit.sender.tell(answer)

@@ -1,0 +1,275 @@
+"""The child's end of a worker: a process that runs activities and nothing else.
+
+Started as a fresh interpreter, never forked, so no thread or lock of the engine comes along; it imports
+neither Pykka nor the engine. What an activity is, it does not know either: the interpreter named in
+``Hello`` does.
+
+    socket ──▶ reader thread ──▶ pending jobs ──▶ main thread (one slot)
+                                              └─▶ event loop and threads (several slots)
+    socket ◀── results, each as soon as it is there
+
+Its life hangs on a pipe: when the engine's process ends, however it ends, the kernel sends SIGKILL to the
+worker's process group, whatever its code is doing (``F_SETSIG`` on the pipe's read end).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+from tempolite.actors import frames
+
+RECEIVE_BYTES = 256 * 1024
+EXIT_BROKEN = 70
+EXIT_TERMINATED = 143
+
+
+class Interpreter(Protocol):
+    """Knows what an activity is; made by ``Hello.interpreter(settings)``."""
+
+    def load(self, name: str, code: bytes) -> Any:
+        """The callable of a ``Ship``; raises ``LookupError`` when no name leads to it."""
+        ...
+
+    def is_async(self, call: Any) -> bool:
+        """Whether it must be awaited."""
+        ...
+
+    def run(self, call: Any, args: bytes, context: tuple[str, str, int, str]) -> bytes:
+        """Runs it here and now; an ``async def`` on a loop of its own."""
+        ...
+
+    async def run_async(self, call: Any, args: bytes, context: tuple[str, str, int, str]) -> bytes:
+        """Awaits it."""
+        ...
+
+    def capture(self, error: BaseException) -> frames.Failure:
+        """An error as data; never raises."""
+        ...
+
+
+class Terminated(BaseException):
+    """SIGTERM came: raised in the main thread, so that ``finally`` blocks of the activity run."""
+
+
+class Worker:
+    """One worker process, from ``Hello`` to its end."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._buffer = frames.FrameBuffer()
+        self._send_lock = threading.Lock()
+        self._pending: deque[frames.Run] = deque()
+        self._has_pending = threading.Semaphore(0)
+        self._calls: dict[int, Any] = {}
+        self._missing: dict[int, str] = {}
+        self._interpreter: Interpreter
+        self._is_busy = False
+
+    def main(self) -> None:
+        """Serves until the engine hangs up."""
+        hello = self._receive_hello()
+        sys.path[:] = hello.sys_path
+        os.chdir(hello.folder)
+        lock = _hold_lock(hello.lock_path)
+        module, _, name = hello.interpreter.partition(":")
+        self._interpreter = getattr(importlib.import_module(module), name)(hello.settings)
+        signal.signal(signal.SIGTERM, self._on_term)
+        threading.Thread(target=self._read, name="tempolite-reader", daemon=True).start()
+        self._send(frames.Ready())
+        try:
+            if hello.slots == 1:
+                self._serve_one_by_one()
+            else:
+                asyncio.run(self._serve_many(hello.slots))
+        except Terminated:
+            os._exit(EXIT_TERMINATED)
+        finally:
+            del lock
+
+    # ── running ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _serve_one_by_one(self) -> None:
+        while True:
+            self._has_pending.acquire()
+            run = self._take()
+            if run is not None:
+                self._is_busy = True
+                self._send(self._outcome(run))
+                self._is_busy = False
+
+    async def _serve_many(self, slots: int) -> None:
+        """Plain functions in threads, coroutines on this loop, ``slots`` of both together."""
+        loop = asyncio.get_running_loop()
+        free = asyncio.Semaphore(slots)
+        threads = ThreadPoolExecutor(slots, thread_name_prefix="tempolite-slot")
+        waiter = ThreadPoolExecutor(1, thread_name_prefix="tempolite-feeder")
+        tasks: set[asyncio.Task[None]] = set()
+        while True:
+            await free.acquire()
+            await loop.run_in_executor(waiter, self._has_pending.acquire)
+            run = self._take()
+            if run is None:
+                free.release()
+                continue
+            self._is_busy = True
+            task = loop.create_task(self._serve_slot(run, free, threads))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    async def _serve_slot(self, run: frames.Run, free: asyncio.Semaphore, threads: ThreadPoolExecutor) -> None:
+        call = self._calls.get(run.callable_id)
+        try:
+            if call is None or not self._interpreter.is_async(call):
+                answer = await asyncio.get_running_loop().run_in_executor(threads, self._outcome, run)
+            else:
+                answer = await self._outcome_async(call, run)
+            self._send(answer)
+        finally:
+            free.release()
+
+    def _take(self) -> frames.Run | None:
+        try:
+            return self._pending.popleft()
+        except IndexError:
+            # It was revoked meanwhile.
+            return None
+
+    def _outcome(self, run: frames.Run) -> frames.FromWorker:
+        call = self._calls.get(run.callable_id)
+        if call is None:
+            reason = self._missing.get(run.callable_id, "it was not shipped")
+            return frames.Unknown(run.job_id, run.callable_id, reason)
+        try:
+            return frames.Done(run.job_id, self._interpreter.run(call, run.args, run.context))
+        except Terminated:
+            raise
+        except BaseException as error:
+            return frames.Failed(run.job_id, self._interpreter.capture(error))
+
+    async def _outcome_async(self, call: Any, run: frames.Run) -> frames.FromWorker:
+        try:
+            return frames.Done(run.job_id, await self._interpreter.run_async(call, run.args, run.context))
+        except Terminated:
+            raise
+        except BaseException as error:
+            return frames.Failed(run.job_id, self._interpreter.capture(error))
+
+    def _on_term(self, _signum: int, _frame: Any) -> None:
+        if not self._is_busy:
+            os._exit(EXIT_TERMINATED)
+        # Once only: the second TERM must not interrupt the clean-up that the first one began.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated
+
+    # ── talking ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _receive_hello(self) -> frames.Hello:
+        while True:
+            for body in self._buffer.bodies():
+                frame = frames.TO_WORKER.decode(body)
+                assert isinstance(frame, frames.Hello), "the first frame is Hello"
+                return frame
+            self._buffer.feed(self._receive())
+
+    def _read(self) -> None:
+        """The reader thread: takes frames while the main thread works."""
+        try:
+            while True:
+                for body in self._buffer.bodies():
+                    self._on_frame(frames.TO_WORKER.decode(body))
+                self._buffer.feed(self._receive())
+        except BaseException:
+            os._exit(EXIT_BROKEN)
+
+    def _receive(self) -> bytes:
+        data = self._socket.recv(RECEIVE_BYTES)
+        if not data:
+            # The engine hung up: it is closing, or gone.
+            os._exit(0)
+        return data
+
+    def _on_frame(self, frame: frames.ToWorker) -> None:
+        match frame:
+            case frames.Run():
+                self._pending.append(frame)
+                self._has_pending.release()
+            case frames.Ship():
+                self._load(frame)
+            case frames.Revoke():
+                self._revoke(frame.job_id)
+            case frames.Forget():
+                self._calls.pop(frame.callable_id, None)
+                self._missing.pop(frame.callable_id, None)
+            case frames.Hello():
+                raise AssertionError("a second Hello")
+
+    def _load(self, ship: frames.Ship) -> None:
+        # Loaded by the reader, before the jobs that follow in the stream can be taken.
+        try:
+            self._calls[ship.callable_id] = self._interpreter.load(ship.name, ship.code)
+            self._missing.pop(ship.callable_id, None)
+        except BaseException as error:
+            self._calls.pop(ship.callable_id, None)
+            self._missing[ship.callable_id] = f"{type(error).__name__}: {error}"
+
+    def _revoke(self, job_id: int) -> None:
+        for run in list(self._pending):
+            if run.job_id == job_id:
+                try:
+                    self._pending.remove(run)
+                except ValueError:
+                    # The main thread was faster: it runs, and its result is the answer.
+                    return
+                self._send(frames.Revoked(job_id))
+                return
+
+    def _send(self, frame: frames.FromWorker) -> None:
+        data = frames.pack(frame)
+        with self._send_lock:
+            self._socket.sendall(data)
+
+
+def hang_life_on(fd: int) -> None:
+    """Ends this process group with SIGKILL as soon as the pipe's other end is closed.
+
+    A thread that waits for end-of-file would not run while C code holds the interpreter, and
+    ``PR_SET_PDEATHSIG`` fires when the thread that started us ends.
+    """
+    fcntl.fcntl(fd, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(fd, _F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC | os.O_NONBLOCK)
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    if poll.poll(0):
+        # It ended before we were armed.
+        os._exit(0)
+
+
+_F_SETSIG = 10
+
+
+def _hold_lock(path: str) -> int | None:
+    """A shared lock that ends with the process: the next engine sees when the last of us is gone."""
+    if not path:
+        return None
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    return fd
+
+
+def main(socket_fd: int, life_fd: int) -> None:
+    """Entry point of the child process."""
+    hang_life_on(life_fd)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Worker(socket.socket(fileno=socket_fd)).main()

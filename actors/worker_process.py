@@ -1,0 +1,270 @@
+"""The engine's end of one worker: a process, a socket pair, a pidfd.
+
+Frames are collected while the dispatcher has mail and written before it sleeps. The end of the process is
+seen through its pidfd, in about 2 ms, whatever ended it; what it sent before is read to the end first.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from tempolite.actors import frames
+from tempolite.actors.dispatcher import Dispatcher
+from tempolite.actors.messages import ActivityJob
+
+logger = logging.getLogger("tempolite")
+
+CALLS_MAX = 1_000
+"""Callables that a worker keeps; the one not used for longest is forgotten."""
+
+RECEIVE_BYTES = 256 * 1024
+_BOOT = (
+    "import sys; sys.path.insert(0, sys.argv[3]);"
+    "from tempolite.actors.worker_main import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+)
+_PACKAGE_FOLDER = str(Path(__file__).absolute().parents[1])
+
+
+class ShippableCall(Protocol):
+    """What a worker needs to know of ``ActivityJob.call``."""
+
+    def shipping(self) -> frames.Shipping:
+        """How it travels."""
+        ...
+
+
+class WorkerSettings(msgspec.Struct, frozen=True):
+    """What every worker of an engine is told; see ``frames.Hello``."""
+
+    interpreter: str
+    settings: dict[str, int | str | None]
+    lock_path: str | None = None
+
+
+class WorkerProcess:
+    """A process that runs activities.
+
+    Args:
+        dispatcher: whose thread owns this object.
+        settings: what it is told.
+        slots: activities at once.
+        on_frames: called with what it says.
+        on_death: called once, with the cause, after everything it sent has been handed over.
+    """
+
+    can_prefetch = True
+    can_be_killed = True
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        settings: WorkerSettings,
+        slots: int,
+        on_frames: Callable[[WorkerProcess, list[frames.FromWorker]], None],
+        on_death: Callable[[WorkerProcess, str], None],
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._on_frames, self._on_death = on_frames, on_death
+        self._buffer = frames.FrameBuffer()
+        self._outgoing: list[bytes] = []
+        self._unsent = b""
+        self._is_hooked = False
+        self._calls: OrderedDict[Any, tuple[int, frames.Shipping]] = OrderedDict()
+        self._next_call = 1
+        self._is_watching_out = False
+        self.is_gone = False
+        self._spawn()
+        self._say(_hello(settings, slots))
+
+    # ── what the pool asks for ──────────────────────────────────────────────────────────────────────────
+
+    def run(self, job_id: int, job: ActivityJob) -> None:
+        """Sends an attempt, and its callable if this worker has not seen it."""
+        callable_id = self._ship(job.call.shipping())
+        context = (str(job.workflow), str(job.step), job.attempt, job.idempotency_key)
+        self._say(frames.Run(job_id, callable_id, job.args, context))
+
+    def ship_by_value(self, callable_id: int) -> bool:
+        """Sends a callable again, as code; False when it was forgotten."""
+        for number, shipping in self._calls.values():
+            if number == callable_id:
+                self._say(frames.Ship(number, "", shipping.code()))
+                return True
+        return False
+
+    def revoke(self, job_id: int) -> None:
+        """Asks for an attempt back that has not begun."""
+        self._say(frames.Revoke(job_id))
+
+    def terminate(self) -> None:
+        """SIGTERM: the activity may clean up."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL, to the whole process group."""
+        if not self.is_gone:
+            try:
+                os.killpg(self.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def hang_up(self) -> None:
+        """Closes the socket; an idle worker ends by itself."""
+        self.flush()
+        if not self.is_gone:
+            self._socket.shutdown(socket.SHUT_WR)
+
+    # ── its life ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _spawn(self) -> None:
+        ours, theirs = socket.socketpair()
+        life_read, self._life_fd = os.pipe2(os.O_CLOEXEC)
+        command = [sys.executable, "-P", "-c", _BOOT, str(theirs.fileno()), str(life_read), _PACKAGE_FOLDER]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), life_read),
+                start_new_session=True,
+            )
+        finally:
+            theirs.close()
+            os.close(life_read)
+        self.pid = self._process.pid
+        self._pidfd = os.pidfd_open(self.pid)
+        ours.setblocking(False)
+        self._socket = ours
+        self._dispatcher.watch(ours.fileno(), select.EPOLLIN, self._on_ready)
+        self._dispatcher.watch(self._pidfd, select.EPOLLIN, self._on_exit)
+
+    def _on_ready(self, mask: int) -> None:
+        if mask & select.EPOLLOUT:
+            self._send_rest()
+        if mask & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
+            self._receive()
+
+    def _receive(self) -> bool:
+        """Reads once; False at the end of the stream, or when there is nothing."""
+        try:
+            data = self._socket.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            # Only the pidfd says that it is gone; a closed socket alone is a worker that misbehaves.
+            self._dispatcher.unwatch(self._socket.fileno())
+            self.kill()
+            return False
+        self._buffer.feed(data)
+        try:
+            said = [frames.FROM_WORKER.decode(body) for body in self._buffer.bodies()]
+        except (frames.BrokenFrame, msgspec.DecodeError) as error:
+            logger.error("worker %d wrote something into its socket that is no frame: %s", self.pid, error)
+            self._dispatcher.unwatch(self._socket.fileno())
+            self.kill()
+            return False
+        if said:
+            self._on_frames(self, said)
+        return True
+
+    def _on_exit(self, _mask: int) -> None:
+        while self._receive():
+            pass
+        # Its children, before the process id is given free by reaping it.
+        self.kill()
+        self.is_gone = True
+        code = self._process.wait()
+        self._dispatcher.unwatch(self._socket.fileno())
+        self._dispatcher.unwatch(self._pidfd)
+        self._socket.close()
+        os.close(self._pidfd)
+        os.close(self._life_fd)
+        self._on_death(self, _cause(code))
+
+    def _signal(self, number: int) -> None:
+        if not self.is_gone:
+            try:
+                signal.pidfd_send_signal(self._pidfd, number)
+            except ProcessLookupError:
+                pass
+
+    # ── talking ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _ship(self, shipping: frames.Shipping) -> int:
+        known = self._calls.get(shipping.identity)
+        if known is not None:
+            self._calls.move_to_end(shipping.identity)
+            return known[0]
+        number, self._next_call = self._next_call, self._next_call + 1
+        self._calls[shipping.identity] = (number, shipping)
+        self._say(frames.Ship(number, shipping.name, b"" if shipping.name else shipping.code()))
+        if len(self._calls) > CALLS_MAX:
+            _, (oldest, _shipping) = self._calls.popitem(last=False)
+            self._say(frames.Forget(oldest))
+        return number
+
+    def _say(self, frame: frames.ToWorker) -> None:
+        self._outgoing.append(frames.pack(frame))
+        if not self._is_hooked:
+            self._is_hooked = True
+            self._dispatcher.before_sleep(self.flush)
+
+    def flush(self) -> None:
+        """Writes what was collected."""
+        self._is_hooked = False
+        if self.is_gone or not self._outgoing:
+            return
+        was_waiting = bool(self._unsent)
+        self._unsent += b"".join(self._outgoing)
+        self._outgoing.clear()
+        if not was_waiting:
+            self._send_rest()
+
+    def _send_rest(self) -> None:
+        try:
+            sent = self._socket.send(self._unsent)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            # It is going down; the pidfd will say so, and its work is given to another one.
+            self._unsent = b""
+            return
+        self._unsent = self._unsent[sent:]
+        events = select.EPOLLIN | select.EPOLLOUT if self._unsent else select.EPOLLIN
+        if self._unsent or sent == 0 or self._is_watching_out:
+            self._dispatcher.watch(self._socket.fileno(), events, self._on_ready)
+        self._is_watching_out = bool(self._unsent)
+
+
+
+def _hello(settings: WorkerSettings, slots: int) -> frames.Hello:
+    return frames.Hello(
+        interpreter=settings.interpreter,
+        settings=settings.settings,
+        sys_path=[str(Path(entry).absolute()) if entry else os.getcwd() for entry in sys.path],
+        folder=os.getcwd(),
+        slots=slots,
+        lock_path=settings.lock_path or "",
+    )
+
+
+def _cause(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

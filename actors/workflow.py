@@ -1,0 +1,237 @@
+"""One running workflow: its mail, its turns, and the order turn - commit - act.
+
+    mail ──▶ Execution.advance ──▶ Turn(writes, outbox)
+                                      │ Commit                       ▲ more mail meanwhile waits
+                                      ▼                              │
+                               PersistenceActor ── Committed ──▶ outbox is sent, next turn
+
+The actor knows nothing of workflow functions: whatever a message means is decided by its ``Execution``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+import pykka
+
+from tempolite.actors.actor import Actor, receives
+from tempolite.actors.futures import Reply
+from tempolite.actors.messages import (
+    ActivityEnded,
+    ActivityLost,
+    Begin,
+    CancelActivities,
+    CancelTimer,
+    ChildEnded,
+    Commit,
+    CommitFailed,
+    Committed,
+    Deliver,
+    Enqueue,
+    Message,
+    RetryDue,
+    RunActivity,
+    RunEnded,
+    RunSideEffect,
+    RunStopped,
+    SetTimer,
+    SideEffectEnded,
+    StartRun,
+    Write,
+)
+from tempolite.core.identifiers import StreamId, WorkflowId
+
+
+class Turn(msgspec.Struct):
+    """What one turn of a run comes to.
+
+    Attributes:
+        writes: must be durable before anything of the outbox is sent.
+        outbox: messages, each with the queue's name where it goes to a pool.
+        ended: the run is over, or can't go on: who waits is told, and the actor stops.
+        can_go_on: something under way inside the engine will wake this run.
+    """
+
+    writes: list[Write]
+    outbox: list[Outgoing]
+    ended: RunEnded | None = None
+    can_go_on: bool = True
+
+
+class ToQueue(msgspec.Struct, frozen=True):
+    """A message for the pool of that queue."""
+
+    queue: str
+    message: RunActivity | CancelActivities
+
+
+Outgoing = ToQueue | RunSideEffect | SetTimer | CancelTimer | StartRun | Deliver
+
+
+class Execution(Protocol):
+    """A run brought to life; implemented in ``tempolite.execution``."""
+
+    workflow: WorkflowId
+    stream: StreamId
+
+    def attach(self, actor: pykka.ActorRef[Any]) -> None:
+        """Says who gets the answers to what the outbox asks for."""
+        ...
+
+    def advance(self, mail: list[Any], now_us: int) -> Turn:
+        """Takes messages and runs the code as far as it goes, in memory only."""
+        ...
+
+    def discard(self) -> None:
+        """Ends the live code without recording anything: put away, close, failed commit."""
+        ...
+
+
+class Routes(msgspec.Struct):
+    """Where a workflow actor's messages go.
+
+    Attributes:
+        persistence, directory, timers, side_effects: their refs.
+        pool_of: ref of a queue's pool.
+        now_us: wall time.
+    """
+
+    persistence: pykka.ActorRef[Any]
+    directory: pykka.ActorRef[Any]
+    timers: pykka.ActorRef[Any]
+    side_effects: pykka.ActorRef[Any]
+    pool_of: Callable[[str], pykka.ActorRef[Any]]
+    now_us: Callable[[], int]
+
+
+class RunDiscarded(Message):
+    """A turn could not be committed, or failed: the run must be brought to life again from its history.
+
+    Attributes:
+        workflow: whose.
+        stream: of which run.
+        mail: messages that the turn and the ones after it had taken.
+        error: why.
+        is_final: writing is of no use any more.
+    """
+
+    workflow: WorkflowId
+    stream: StreamId
+    mail: list[Any]
+    error: BaseException
+    is_final: bool
+
+
+class Activeness(Message):
+    """Whether something under way will wake a run; told when it changes.
+
+    Attributes:
+        workflow: whose.
+        can_go_on: as in ``Turn``.
+    """
+
+    workflow: WorkflowId
+    can_go_on: bool
+
+
+class WorkflowActor(Actor):
+    """A live run.
+
+    Args:
+        execution: its code and state.
+        routes: where its messages go.
+        created: answered with the workflow id once the run is durable.
+    """
+
+    def __init__(self, execution: Execution, routes: Routes, created: Reply[Any] | None, **options: Any) -> None:
+        super().__init__(**options)
+        self.actor_urn = execution.workflow
+        self._actor_ref = pykka.ActorRef(self)
+        self._execution = execution
+        self._routes = routes
+        self._created = created
+        self._mail: list[Any] = []
+        self._taken: list[Any] = []
+        self._turn: Turn | None = None
+        self._turn_number = 0
+        self._can_go_on = True
+        execution.attach(self.actor_ref)
+
+    @receives(Begin, ActivityEnded, ActivityLost, SideEffectEnded, ChildEnded, RetryDue, Enqueue)
+    def on_mail(self, message: Any) -> None:
+        """Takes a turn, or waits for the one under way to be committed."""
+        self._mail.append(message)
+        if self._turn is None:
+            self._take_turn()
+
+    @receives(Committed)
+    def on_committed(self, message: Committed) -> None:
+        """The turn is durable: now, and not before, its outbox is sent."""
+        turn, self._turn = self._turn, None
+        assert turn is not None, "a commit that nobody waits for"
+        assert message.turn == self._turn_number, "commits are answered in order"
+        self._act(turn)
+        if self._mail and not self.actor_stopped.is_set():
+            self._take_turn()
+
+    @receives(CommitFailed)
+    def on_commit_failed(self, message: CommitFailed) -> None:
+        """Forgets everything since the last commit: the code has run ahead of the truth."""
+        if self._created is not None:
+            self._created.fail(message.error)
+            self._created = None
+        self._discard(message.error, message.is_final)
+
+    def on_stop(self) -> None:
+        """Fences the code, so that what still runs of it records nothing."""
+        self._execution.discard()
+
+    def take_mail(self) -> list[Any]:
+        """What was taken and is not durable, and what waits; used when the run is brought to life anew."""
+        return [message for message in self._taken + self._mail if not isinstance(message, Begin)]
+
+    def _take_turn(self) -> None:
+        self._taken, self._mail = self._mail, []
+        turn = self._execution.advance(self._taken, self._routes.now_us())
+        if turn.writes:
+            # One uncommitted turn per run: what comes meanwhile waits for the next one.
+            self._turn = turn
+            self._turn_number += 1
+            self._routes.persistence.tell(Commit(self.actor_ref, self._turn_number, turn.writes))
+        else:
+            self._act(turn)
+
+    def _act(self, turn: Turn) -> None:
+        self._taken = []
+        if self._created is not None:
+            self._created.set(self._execution.workflow)
+            self._created = None
+        for message in turn.outbox:
+            self._send(message)
+        if turn.ended is not None:
+            self._routes.directory.tell(turn.ended)
+            self._routes.directory.tell(RunStopped(self._execution.workflow, self._execution.stream))
+            self.stop_now()
+        elif turn.can_go_on != self._can_go_on:
+            self._can_go_on = turn.can_go_on
+            self._routes.directory.tell(Activeness(self._execution.workflow, turn.can_go_on))
+
+    def _send(self, message: Outgoing) -> None:
+        match message:
+            case ToQueue():
+                self._routes.pool_of(message.queue).tell(message.message)
+            case RunSideEffect():
+                self._routes.side_effects.tell(message)
+            case SetTimer() | CancelTimer():
+                self._routes.timers.tell(message)
+            case StartRun() | Deliver():
+                self._routes.directory.tell(message)
+
+    def _discard(self, error: BaseException, is_final: bool) -> None:
+        workflow, stream = self._execution.workflow, self._execution.stream
+        self._routes.directory.tell(RunDiscarded(workflow, stream, self.take_mail(), error, is_final))
+        self.stop_now()
+
+

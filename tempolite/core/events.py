@@ -1,0 +1,224 @@
+"""The closed set of facts that a run's stream is made of.
+
+An :class:`Entry` is one line of history: where it stands, which step it speaks of, and a body. Bodies are
+past tense, frozen and complete; a body's class name is the ``type`` column, its fields are the ``payload``
+column as JSON. Values of user code stand in it as JSON of the codec (``Raw``), so that SQL can read them.
+
+Adding a kind of event is adding a class here and to ``BODIES``; the type checker then names every place
+that has to know it.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Literal
+
+import msgspec
+
+from tempolite.core.failure import Failure
+from tempolite.core.identifiers import StepKey
+from tempolite.core.queues import DEFAULT_QUEUE
+from tempolite.core.retry import RetrySpec
+
+OnParentClose = Literal["cancel", "abandon"]
+
+
+class Body(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What happened, without where and when."""
+
+
+# ── the run ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class RunCreated(Body):
+    """The run exists: everything that its code may depend on."""
+
+    function: str
+    args: msgspec.Raw
+    seed: int
+    """Feeds ``ctx.random``; a fork keeps it, a clone gets its own."""
+    run: int = 1
+    queue: str = DEFAULT_QUEUE
+    run_group: str = ""
+    parent: str | None = None
+    parent_step: str | None = None
+    on_parent_close: OnParentClose = "cancel"
+    priority: int = 0
+    retry: RetrySpec = RetrySpec()
+    timeout_s: float | None = None
+    deferred: bool = False
+    detached: bool = False
+    versions: dict[str, int] = {}
+    retried_from: str | None = None
+    forked_from: str | None = None
+
+
+class RunStarted(Body):
+    """The first turn of a run began; its time is what ``ctx.now()`` tells there."""
+
+
+class RunAttemptFailed(Body):
+    """The code raised, and the run's policy allows another attempt at ``retry_at`` (µs since the epoch)."""
+
+    failure: Failure
+    retry_at: int
+
+
+class AttemptBegan(Body):
+    """A new attempt of the code: successes so far stand, what had failed is run again."""
+
+    reason: Literal["retry", "resume"]
+
+
+class RunCompleted(Body):
+    """The code returned."""
+
+    result: msgspec.Raw
+
+
+class RunFailed(Body):
+    """The code raised, and nothing tries again by itself."""
+
+    failure: Failure
+
+
+class RunStuck(Body):
+    """The run can't go on until a person acts."""
+
+    problem: str
+    kind: str = ""
+    """Name of the error class that a ``get`` shows as the reason."""
+
+
+class RunUnstuck(Body):
+    """A person said: try again from where it stopped."""
+
+
+# ── steps ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class ActivityScheduled(Body):
+    """The code asked for an activity; its arguments are these, whatever the code would pass today."""
+
+    function: str
+    args: msgspec.Raw
+    queue: str
+
+
+class ActivityCompleted(Body):
+    """The activity returned."""
+
+    result: msgspec.Raw
+
+
+class ActivityFailed(Body):
+    """The activity failed, and its policy gives up."""
+
+    failure: Failure
+
+
+class ActivityAttemptFailed(Body):
+    """One attempt failed; the next begins at ``retry_at`` (µs since the epoch)."""
+
+    failure: Failure
+    retry_at: int
+
+
+class ActivityWorkerLost(Body):
+    """A worker process died under the activity and nobody else shared it; the attempt is not used up."""
+
+    cause: str
+
+
+class SideEffectCompleted(Body):
+    """A side effect ran once, with this value."""
+
+    result: msgspec.Raw
+
+
+class SideEffectFailed(Body):
+    """A side effect raised."""
+
+    failure: Failure
+
+
+class ChildScheduled(Body):
+    """The code asked for a child workflow."""
+
+    child: str
+    function: str
+    args: msgspec.Raw
+    detached: bool = False
+
+
+class ChildCompleted(Body):
+    """The child returned."""
+
+    result: msgspec.Raw
+
+
+class ChildFailed(Body):
+    """The child failed or was cancelled."""
+
+    failure: Failure
+    cancelled: bool = False
+
+
+AnyBody = (
+    RunCreated
+    | RunStarted
+    | RunAttemptFailed
+    | AttemptBegan
+    | RunCompleted
+    | RunFailed
+    | RunStuck
+    | RunUnstuck
+    | ActivityScheduled
+    | ActivityCompleted
+    | ActivityFailed
+    | ActivityAttemptFailed
+    | ActivityWorkerLost
+    | SideEffectCompleted
+    | SideEffectFailed
+    | ChildScheduled
+    | ChildCompleted
+    | ChildFailed
+)
+
+BODIES: MappingProxyType[str, type[AnyBody]] = MappingProxyType(
+    {kind.__name__: kind for kind in AnyBody.__args__}  # type: ignore[attr-defined]
+)
+"""Body class by the text of the ``type`` column."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One event of a stream."""
+
+    seq: int
+    """From 1, without gaps, within the stream."""
+    at: int
+    """µs since the epoch, UTC; never less than the entry before."""
+    body: AnyBody
+    step: StepKey = StepKey("")
+    """Empty for events of the run itself."""
+    attempt: int = 1
+    """Of the activity where a step is named, else of the run."""
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in BODIES.items()}
+
+
+def encode_body(body: AnyBody) -> bytes:
+    """A body's fields as JSON."""
+    return _ENCODER.encode(body)
+
+
+def decode_body(type_name: str, payload: bytes | str) -> AnyBody:
+    """The body that ``type_name`` and ``payload`` were recorded from.
+
+    Raises:
+        KeyError: no such type of event.
+        msgspec.DecodeError: the payload is not of that type.
+    """
+    return _DECODERS[type_name].decode(payload)

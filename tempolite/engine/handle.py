@@ -1,0 +1,129 @@
+"""The handle of a run, outside of workflows."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from tempolite.core.status import Status
+from tempolite.engine.listing import Event, moment
+
+if TYPE_CHECKING:
+    from tempolite.engine.engine import Tempolite
+    from tempolite.store.queries import RunRow
+
+R = TypeVar("R")
+
+
+class WorkflowInfo(Generic[R]):
+    """A workflow's latest run: what it is, how it goes, and its outcome.
+
+    Everything but the id is read afresh at each access, as last committed.
+    """
+
+    def __init__(self, engine: Tempolite, workflow: str) -> None:
+        self._engine = engine
+        self._id = workflow
+
+    @property
+    def id(self) -> str:
+        """The workflow's id."""
+        return self._id
+
+    @property
+    def run(self) -> int:
+        """Number of the latest run, from 1."""
+        return self._row().run
+
+    @property
+    def run_group(self) -> str:
+        """Id of the root of the tree that it belongs to."""
+        return self._row().run_group
+
+    @property
+    def function(self) -> str:
+        """Recorded name of its function."""
+        return self._row().function
+
+    @property
+    def status(self) -> Status:
+        """How it goes."""
+        return Status(self._row().status)
+
+    @property
+    def queue(self) -> str:
+        """Where its activities go unless their options say otherwise."""
+        return self._row().queue
+
+    @property
+    def parent(self) -> str | None:
+        """Id of the workflow that started it."""
+        return self._row().parent
+
+    @property
+    def retried_from(self) -> str | None:
+        """Id of the run that it is a clone of."""
+        return self._row().retried_from
+
+    @property
+    def forked_from(self) -> str | None:
+        """Id of the run whose outcomes it began with."""
+        return self._row().forked_from
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was made durable, UTC."""
+        return moment(self._row().created_at)
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When its outcome was recorded, UTC."""
+        at = self._row().finished_at
+        return None if at is None else moment(at)
+
+    @property
+    def status_text(self) -> str:
+        """What the workflow last said of itself."""
+        return self._row().status_text
+
+    @property
+    def progress(self) -> float | None:
+        """How far it says it is."""
+        return self._row().progress
+
+    @property
+    def problem(self) -> str:
+        """Why it is stuck or stranded; empty otherwise."""
+        return self._row().problem
+
+    def get(self, timeout: float | None = None) -> R:
+        """Waits for the outcome, in whatever process or run it comes about.
+
+        Raises:
+            Exception: what the workflow raised.
+            WorkflowCancelled, WorkflowStuck, WorkflowStranded: it ended, or can't go on, like that.
+            TimeoutError: ``timeout`` seconds went by; the run is untouched.
+            EngineClosed: the engine was closed meanwhile.
+        """
+        return self._engine._outcome(self._id, timeout)  # type: ignore[no-any-return]
+
+    def __await__(self) -> Generator[Any, None, R]:
+        """Waits for the outcome without blocking the event loop."""
+        return self._engine._outcome_nowait(self._id).__await__()
+
+    def history(self, *, run: int | None = None) -> list[Event]:
+        """The events of a run; of the latest unless told."""
+        return self._engine.history(self._id, run=run)
+
+    def __repr__(self) -> str:
+        return f"<WorkflowInfo {self._id!r}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, WorkflowInfo) and other._id == self._id and other._engine is self._engine
+
+    def __hash__(self) -> int:
+        return hash(self._id)
+
+    def _row(self) -> RunRow:
+        return self._engine._row(self._id)

@@ -1,0 +1,161 @@
+"""What listings are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar, overload
+
+import msgspec
+
+from tempolite.core.status import Status
+from tempolite.errors import InvalidArguments
+from tempolite.registry import Registry
+from tempolite.store.queries import RunFilter
+
+T = TypeVar("T")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Page(Sequence[T], Generic[T]):
+    """Part of a listing.
+
+    Attributes:
+        cursor: hand it to the next call to go on after this page; None at the end.
+    """
+
+    def __init__(self, items: Sequence[T], cursor: str | None) -> None:
+        self._items = tuple(items)
+        self.cursor = cursor
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[T, ...]: ...
+    def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
+        return self._items[index]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._items)
+
+    def __repr__(self) -> str:
+        return f"Page({list(self._items)!r}, cursor={self.cursor!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of the event log.
+
+    Attributes:
+        seq: increasing over the whole log.
+        workflow, run: whose.
+        type: what happened: ``ActivityCompleted``, ``RunFailed``.
+        step: of which step; empty for the run itself.
+        attempt: of the activity, or of the run.
+        at: when.
+        payload: its fields; values of user code as the codec stored them.
+    """
+
+    seq: int
+    workflow: str
+    run: int
+    type: str
+    step: str
+    attempt: int
+    at: datetime
+    payload: dict[str, Any]
+
+
+def event_of(row: tuple[Any, ...]) -> Event:
+    """An event from its row."""
+    position, workflow, run_number, type_name, step, attempt, at, payload = row
+    return Event(
+        position, workflow, run_number, type_name, step, attempt, moment(at), msgspec.json.decode(payload)
+    )
+
+
+def moment(at_us: int) -> datetime:
+    """µs since the epoch as an aware datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=at_us)
+
+
+def micros(name: str, at: datetime | None) -> int | None:
+    """An aware datetime as µs since the epoch.
+
+    Raises:
+        InvalidArguments: it is naive, or no datetime.
+    """
+    if at is None:
+        return None
+    if not isinstance(at, datetime) or at.tzinfo is None:
+        raise InvalidArguments(f"{name} is {at!r}, expected an aware datetime")
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def run_filter(
+    registry: Registry,
+    *,
+    status: Any = None,
+    queue: str | None = None,
+    function: Any = None,
+    parent: str | None = None,
+    run_group: str | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+    search: str | None = None,
+    cursor: str | None = None,
+) -> RunFilter:
+    """The filter that a call's arguments mean.
+
+    Raises:
+        InvalidArguments: an unknown status, a naive time, a cursor that no page gave.
+    """
+    functions = None
+    if function is not None:
+        name = registry.name_of(function)
+        known = registry.find(name)
+        functions = sorted({name, *(known.names if known else ())})
+    return RunFilter(
+        statuses=None if status is None else _statuses(status),
+        queue=queue,
+        functions=functions,
+        parent=parent,
+        run_group=run_group,
+        created_after=micros("created_after", created_after),
+        created_before=micros("created_before", created_before),
+        search=search,
+        before=_ordinal(cursor),
+    )
+
+
+def checked_limit(limit: int) -> int:
+    """The size of a page.
+
+    Raises:
+        InvalidArguments: it is no int from 1.
+    """
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise InvalidArguments(f"limit is {limit!r}, expected an int from 1")
+    return limit
+
+
+def _statuses(status: Any) -> list[str]:
+    wanted = [status] if isinstance(status, str) else list(status)
+    try:
+        return [Status(str(one).upper()).value for one in wanted]
+    except ValueError:
+        raise InvalidArguments(f"status is {status!r}, expected one of {', '.join(Status)}") from None
+
+
+def _ordinal(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    try:
+        return int(cursor)
+    except (ValueError, TypeError):
+        raise InvalidArguments(f"cursor is {cursor!r}, expected one that a page gave") from None

@@ -1,0 +1,122 @@
+"""Runs in the file, and how they come to life: what the directory asks of the upper floors."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from tempolite.actors.database_file import DatabaseFile, run
+from tempolite.actors.directory import StoredRun
+from tempolite.actors.messages import RunEnded, StartRun
+from tempolite.core.events import Entry, RunCompleted, RunFailed, decode_body
+from tempolite.core.history import fold
+from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
+from tempolite.core.status import FINISHED, Status
+from tempolite.errors import DatabaseDamaged
+from tempolite.execution.execution import Execution
+from tempolite.execution.services import Services
+from tempolite.registry import Registry
+from tempolite.store import queries, statements
+
+logger = logging.getLogger("tempolite")
+
+
+class RunsInFile:
+    """Reads runs, and makes executions of them."""
+
+    def __init__(self, file: DatabaseFile, registry: Registry, services: Services) -> None:
+        self._file = file
+        self._registry = registry
+        self._services = services
+        self._reported: set[str] = set()
+
+    def find(self, workflow: WorkflowId) -> StoredRun | None:
+        """The latest run of a workflow, as last committed."""
+        rows = self._rows(queries.LATEST_RUN, workflow)
+        if not rows:
+            return None
+        stream, function, status, parent, parent_step, problem = rows[0]
+        return StoredRun(
+            workflow,
+            StreamId(stream),
+            function,
+            status,
+            parent and WorkflowId(parent),
+            parent_step and StepKey(parent_step),
+            self._ended(workflow, stream, Status(status), problem),
+        )
+
+    def create(self, request: StartRun, stream: StreamId) -> Execution:
+        """A new run; its first turn records that it exists."""
+        call = request.code if request.code is not None else self._registry.find(request.created.function)
+        assert call is not None, "who starts a run brings its function"
+        return Execution(request.workflow, stream, call, self._services, created=request.created)
+
+    def load(self, stored: StoredRun) -> Execution | RunEnded:
+        """A run from its history, or why it can't come to life."""
+        call = self._registry.find(stored.function)
+        if call is None:
+            problem = (
+                f"function {stored.function!r} is not known to this engine; pass it in Tempolite(workflows=[...]), "
+                "call tp.register(fn), or import the module where it is decorated with @workflow"
+            )
+            self._report(stored.function, problem)
+            return RunEnded(stored.workflow, Status.STRANDED, problem=problem)
+        state = fold(self._entries(stored))
+        return Execution(stored.workflow, stored.stream, call, self._services, state=state)
+
+    def last_stream(self) -> StreamId:
+        """The highest stream ever used."""
+        return StreamId(self._rows(queries.LAST_STREAM)[0][0])
+
+    def with_work(self) -> Iterable[WorkflowId]:
+        """Workflows that have something to do without a message from outside."""
+        return [WorkflowId(row[0]) for row in self._rows(queries.WITH_WORK)]
+
+    def is_same_function(self, stored: StoredRun, function: str) -> bool:
+        """Whether the recorded name and this one mean the same function, by name or alias."""
+        if stored.function == function:
+            return True
+        known = self._registry.find(function)
+        return known is not None and stored.function in known.names
+
+    def strand(self, names: tuple[str, ...]) -> list[WorkflowId]:
+        """Stranded workflows whose function is one of these."""
+        return [WorkflowId(row[0]) for name in names for row in self._rows(queries.STRANDED_OF, name)]
+
+    def _ended(self, workflow: WorkflowId, stream: int, status: Status, problem: str) -> RunEnded | None:
+        if status in (Status.STUCK, Status.STRANDED):
+            return RunEnded(workflow, status, problem=problem)
+        if status not in FINISHED:
+            return None
+        rows = self._rows(queries.OUTCOME, stream)
+        if not rows:
+            raise DatabaseDamaged(f"workflow {workflow!r} is {status}, but its outcome is missing")
+        body = decode_body(*rows[0])
+        result = bytes(body.result) if isinstance(body, RunCompleted) else None
+        failure = body.failure if isinstance(body, RunFailed) else None
+        return RunEnded(workflow, status, result, failure)
+
+    def _entries(self, stored: StoredRun) -> Iterator[Entry]:
+        for seq, type_name, step, attempt, payload, at, check in self._rows(queries.STREAM_EVENTS, stored.stream):
+            if statements.checksum(type_name, step, payload.encode()) != check:
+                raise DatabaseDamaged(f"workflow {stored.workflow!r}: event {seq} ({type_name}) was changed")
+            try:
+                body = decode_body(type_name, payload)
+            except (KeyError, msgspec.DecodeError) as error:
+                raise DatabaseDamaged(
+                    f"workflow {stored.workflow!r}: event {seq} ({type_name}) can't be read: {error}"
+                ) from error
+            yield Entry(seq, at, body, StepKey(step), attempt)
+
+    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._file.reader() as connection:
+            return run(connection, sql, values)
+
+    def _report(self, function: str, problem: str) -> None:
+        if function not in self._reported:
+            self._reported.add(function)
+            logger.warning("stored runs can't go on: %s", problem)

@@ -1,0 +1,161 @@
+"""What a workflow function may call: everything else belongs in activities or side effects."""
+
+from __future__ import annotations
+
+import logging
+import random
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+
+from tempolite.activity_context import ActivityContext
+from tempolite.execution.infos import ActivityInfo, ChildWorkflowInfo, SideEffectInfo
+
+if TYPE_CHECKING:
+    from tempolite.execution.execution import Execution
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class HasRun(Protocol[P, R_co]):
+    """An object whose ``run`` is the activity."""
+
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+
+class _Context:
+    """What both kinds of workflow have in common."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self._random = random.Random()
+        self._random_step: str | None = None
+        extra = {"workflow_id": execution.workflow, "run": execution.run_number}
+        self._logger = WorkflowLogger(logging.getLogger("tempolite.workflow"), extra, execution)
+
+    @overload
+    def activity(
+        self, step: str, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> ActivityInfo[R]: ...
+    @overload
+    def activity(
+        self, step: str, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> ActivityInfo[R]: ...
+    @overload
+    def activity(
+        self,
+        step: str,
+        fn: Callable[Concatenate[ActivityContext, P], Awaitable[R]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> ActivityInfo[R]: ...
+    @overload
+    def activity(
+        self, step: str, fn: Callable[Concatenate[ActivityContext, P], R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> ActivityInfo[R]: ...
+    @overload
+    def activity(
+        self, step: str, fn: HasRun[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> ActivityInfo[R]: ...
+    def activity(self, step: str, fn: Any, /, *args: Any, **kwargs: Any) -> ActivityInfo[Any]:
+        """Schedules an activity; several run in parallel, until their outcome is asked for.
+
+        Raises:
+            InvalidArguments: the step's name, the callable or its arguments are wrong; nothing is recorded.
+            NotStorable: an argument can't be carried, with its path.
+            QueueNotFound: its options name a queue that there isn't.
+        """
+        return self._execution.schedule_activity(step, fn, args, kwargs)
+
+    def side_effect(self, step: str, fn: Callable[[], R], /) -> SideEffectInfo[R]:
+        """Runs a small non-deterministic call once, in the engine's process, and records its value."""
+        return self._execution.schedule_side_effect(step, fn)
+
+    @overload
+    def workflow(
+        self,
+        step: str,
+        fn: Callable[Concatenate[AsyncWorkflowContext, P], Awaitable[R]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> ChildWorkflowInfo[R]: ...
+    @overload
+    def workflow(
+        self, step: str, fn: Callable[Concatenate[WorkflowContext, P], R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> ChildWorkflowInfo[R]: ...
+    def workflow(self, step: str, fn: Any, /, *args: Any, **kwargs: Any) -> ChildWorkflowInfo[Any]:
+        """Starts a child workflow; its id is ``parent/step`` unless its options say otherwise.
+
+        Raises:
+            InvalidArguments, NotStorable, QueueNotFound: as :meth:`activity`.
+        """
+        return self._execution.schedule_child(step, fn, args, kwargs)
+
+    def now(self) -> datetime:
+        """The time of the last outcome that the code has seen: the same on every replay."""
+        return _EPOCH + timedelta(microseconds=self._execution.code_time_us)
+
+    @property
+    def random(self) -> random.Random:
+        """Randomness that is the same on every replay, seeded anew from the preceding step."""
+        step = self._execution.last_step
+        if step != self._random_step:
+            self._random_step = step
+            self._random.seed(f"{self._execution.seed}/{step}")
+        return self._random
+
+    def uuid4(self) -> uuid.UUID:
+        """A random UUID that is the same on every replay."""
+        return uuid.UUID(int=self.random.getrandbits(128), version=4)
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt of the workflow this is, from 1."""
+        return self._execution.attempt
+
+    @property
+    def run(self) -> int:
+        """Which run of the workflow this is, from 1; continue-as-new begins the next."""
+        return self._execution.run_number
+
+    @property
+    def workflow_id(self) -> str:
+        """The workflow's id."""
+        return self._execution.workflow
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether this stretch of code has been run before."""
+        return self._execution.is_replaying
+
+    @property
+    def logger(self) -> WorkflowLogger:
+        """A logger that is silent on replay; its records have ``workflow_id`` and ``run``."""
+        return self._logger
+
+
+class WorkflowContext(_Context):
+    """First parameter of a ``def`` workflow: its calls give infos, and ``info.get()`` waits."""
+
+
+class AsyncWorkflowContext(_Context):
+    """First parameter of an ``async def`` workflow: its calls give infos, and ``await info`` waits."""
+
+
+class WorkflowLogger(logging.LoggerAdapter[logging.Logger]):
+    """Logs what happens, not what is replayed."""
+
+    def __init__(self, logger: logging.Logger, extra: dict[str, object], execution: Execution) -> None:
+        super().__init__(logger, extra)
+        self._execution = execution
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name in logging
+        """Not while the code is replayed."""
+        return not self._execution.is_replaying and super().isEnabledFor(level)

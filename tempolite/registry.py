@@ -1,0 +1,52 @@
+"""Which workflow functions an engine knows, and by which names."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from tempolite.codec import JsonCodec
+from tempolite.definitions import DECLARED, WorkflowCall, callable_name, workflow_call
+from tempolite.errors import InvalidArguments
+
+
+class Registry:
+    """Functions that were registered or executed, and those decorated in imported modules.
+
+    Nothing is imported because a stored name says so.
+    """
+
+    def __init__(self, codec: JsonCodec) -> None:
+        self._codec = codec
+        self._calls: dict[str, WorkflowCall] = {}
+        self._lock = threading.Lock()
+
+    def add(self, target: Any) -> WorkflowCall:
+        """Makes a workflow function known by its name and aliases; the latest of a name is the one that runs.
+
+        Raises:
+            InvalidArguments: it is no workflow function.
+        """
+        call = workflow_call(target)
+        with self._lock:
+            if self._calls.get(call.name) is not call:
+                for name in call.names:
+                    self._calls[name] = call
+                self._codec.learn(call.callable)
+        return call
+
+    def find(self, name: str) -> WorkflowCall | None:
+        """The function of a recorded name, or None."""
+        call = self._calls.get(name)
+        if call is None and (declared := DECLARED.get(name)) is not None:
+            call = self.add(declared)
+        return call
+
+    def name_of(self, function: Any) -> str:
+        """The name that a filter means: a text as it is, a callable by its recorded name."""
+        if isinstance(function, str):
+            return function
+        if not callable(function):
+            raise InvalidArguments(f"function is {function!r}, expected a workflow function or its name")
+        declared = getattr(function, "declared", None)
+        return getattr(declared, "name", None) or callable_name(getattr(function, "fn", function))

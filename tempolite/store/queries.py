@@ -1,0 +1,130 @@
+"""The statements that read. Names of columns come from here only; values are always bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+LAST_STREAM = "SELECT coalesce(max(stream), 0) FROM runs"
+
+LATEST_RUN = (
+    "SELECT stream, function, status, parent, parent_step, problem"
+    " FROM runs WHERE workflow = ?1 AND is_latest = 1 ORDER BY run DESC LIMIT 1"
+)
+
+STREAM_EVENTS = "SELECT seq, type, step, attempt, payload, at, checksum FROM events WHERE stream = ?1 ORDER BY seq"
+
+OUTCOME = (
+    "SELECT type, payload FROM events WHERE stream = ?1"
+    " AND type IN ('RunCompleted', 'RunFailed', 'RunCancelled') ORDER BY seq DESC LIMIT 1"
+)
+
+# Whatever can go on without a message from outside: its work was under way, or a child's outcome is recorded
+# in the child's stream and not yet in the parent's. Oldest first, so that a restart is fair.
+WITH_WORK = (
+    "SELECT workflow FROM runs WHERE is_latest = 1 AND"
+    " (status IN ('RUNNING', 'STRANDED') OR owes_parent = 1 OR stream IN (SELECT stream FROM timers))"
+    " ORDER BY ordinal"
+)
+
+STRANDED_OF = "SELECT workflow FROM runs WHERE status = 'STRANDED' AND function = ?1 ORDER BY ordinal"
+
+_RUN_COLUMNS = (
+    "stream, workflow, run, ordinal, function, queue, status, parent, run_group, retried_from, forked_from,"
+    " created_at, finished_at, status_text, progress, problem"
+)
+
+RUN = f"SELECT {_RUN_COLUMNS} FROM runs WHERE workflow = ?1 AND is_latest = 1"
+
+HISTORY = (
+    "SELECT e.position, r.workflow, r.run, e.type, e.step, e.attempt, e.at, e.payload"
+    " FROM runs r JOIN events e ON e.stream = r.stream WHERE r.workflow = ?1 AND {which} ORDER BY e.seq"
+)
+HISTORY_OF_LATEST = HISTORY.format(which="r.is_latest = 1")
+HISTORY_OF_RUN = HISTORY.format(which="r.run = ?2")
+
+
+class RunRow(msgspec.Struct, frozen=True, array_like=True):
+    """A run as its row says."""
+
+    stream: int
+    workflow: str
+    run: int
+    ordinal: int
+    function: str
+    queue: str
+    status: str
+    parent: str | None
+    run_group: str
+    retried_from: str | None
+    forked_from: str | None
+    created_at: int
+    finished_at: int | None
+    status_text: str
+    progress: float | None
+    problem: str
+
+
+class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which runs to list; None is no condition.
+
+    Attributes:
+        statuses, queue, parent, run_group: equal to.
+        functions: one of these names.
+        created_after, created_before: µs since the epoch, exclusive.
+        search: text that stands in the id, an input or an outcome.
+        before: ordinal of the last run of the page before.
+    """
+
+    statuses: Sequence[str] | None = None
+    queue: str | None = None
+    functions: Sequence[str] | None = None
+    parent: str | None = None
+    run_group: str | None = None
+    created_after: int | None = None
+    created_before: int | None = None
+    search: str | None = None
+    before: int | None = None
+
+    def where(self) -> tuple[str, list[Any]]:
+        """The condition, and the values that are bound to it."""
+        parts, values = ["is_latest = 1"], []
+        for condition, value in (
+            ("queue = ?", self.queue),
+            ("parent = ?", self.parent),
+            ("run_group = ?", self.run_group),
+            ("created_at > ?", self.created_after),
+            ("created_at < ?", self.created_before),
+            ("ordinal < ?", self.before),
+        ):
+            if value is not None:
+                parts.append(condition)
+                values.append(value)
+        for column, allowed in (("status", self.statuses), ("function", self.functions)):
+            if allowed is not None:
+                parts.append(f"{column} IN ({', '.join('?' * len(allowed))})")
+                values.extend(allowed)
+        if self.search is not None:
+            parts.append(_SEARCH)
+            values.extend([self.search, self.search])
+        return " AND ".join(parts), values
+
+
+_SEARCH = (
+    "(instr(lower(workflow), lower(?)) OR EXISTS (SELECT 1 FROM events e WHERE e.stream = runs.stream"
+    " AND e.type IN ('RunCreated', 'RunCompleted', 'RunFailed') AND instr(lower(e.payload), lower(?))))"
+)
+
+
+def list_runs(chosen: RunFilter, limit: int) -> tuple[str, list[Any]]:
+    """Newest first. ``ordinal`` never changes, so a page stays where it is while runs go on."""
+    where, values = chosen.where()
+    return f"SELECT {_RUN_COLUMNS} FROM runs WHERE {where} ORDER BY ordinal DESC LIMIT ?", [*values, limit]
+
+
+def count_runs(chosen: RunFilter) -> tuple[str, list[Any]]:
+    """How many there are."""
+    where, values = chosen.where()
+    return f"SELECT count(*) FROM runs WHERE {where}", values

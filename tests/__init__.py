@@ -1,0 +1,1 @@
+"""The specification of Tempolite, as tests: one sentence a test."""

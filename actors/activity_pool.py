@@ -86,6 +86,7 @@ class Seat:
     attempts: dict[int, Attempt] = field(default_factory=dict)
     is_ready: bool = False
     is_leaving: bool = False
+    has_only_short: bool = True
 
     def running(self, slots: int) -> list[Attempt]:
         return list(itertools.islice(self.attempts.values(), slots))
@@ -287,7 +288,7 @@ class ActivityPool(Actor):
             return True
         if not seat.worker.can_prefetch or count >= self.queue.slots + PREFETCH_MAX:
             return False
-        return self._is_short(attempt) and all(self._is_short(other) for other in seat.attempts.values())
+        return seat.has_only_short and self._is_short(attempt)
 
     def _is_short(self, attempt: Attempt) -> bool:
         return self._durations.get(attempt.job.call.name, SHORT_S) < SHORT_S
@@ -314,7 +315,10 @@ class ActivityPool(Actor):
         self._assign_soon()
 
     def _give(self, seat: Seat, attempt: Attempt) -> None:
+        if not seat.attempts:
+            seat.has_only_short = True
         seat.attempts[attempt.job_id] = attempt
+        seat.has_only_short = seat.has_only_short and self._is_short(attempt)
         try:
             seat.worker.run(attempt.job_id, attempt.job)
         except Exception as error:

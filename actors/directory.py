@@ -132,7 +132,7 @@ class Directory(Actor):
         workflow = message.workflow
         if workflow in self._live:
             return self._found(message, self._functions[workflow], None)
-        stored = self._store.find(workflow)
+        stored = None if message.is_made_up else self._store.find(workflow)
         if stored is not None:
             return self._found(message, stored.function, stored)
         stream = StreamId(self._next_stream)

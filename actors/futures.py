@@ -10,8 +10,10 @@ import asyncio
 import queue
 import sys
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import pykka
@@ -83,8 +85,8 @@ class Reply(pykka.Future[T]):
         """Waits without blocking the running event loop."""
         if self._outcome is None and self._get_hook is None:
             loop = asyncio.get_running_loop()
-            waiter = loop.create_future()
-            self.add_callback(lambda: _wake_nowait(loop, waiter))
+            bell, waiter = _bell_of(loop), loop.create_future()
+            self.add_callback(lambda: bell.ring(waiter))
             yield from waiter
         return self.get()  # type: ignore[no-any-return]
 
@@ -103,9 +105,47 @@ class Reply(pykka.Future[T]):
             callback()
 
 
-def _wake_nowait(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:
-    try:
-        loop.call_soon_threadsafe(lambda: waiter.done() or waiter.set_result(None))
-    except RuntimeError:
-        # The loop is closed: whoever waited there is gone.
-        pass
+class _Bell:
+    """Wakes the coroutines of one event loop, many with one system call.
+
+    A wake-up of a loop from another thread is a write to a socket. While the loop has not answered the
+    last one, those that come after are only added to the list that it is going to read.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Weakly: the bell is kept for as long as its loop, and must not be the reason for that.
+        self._loop = weakref.ref(loop)
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._is_ringing = False
+
+    def ring(self, waiter: asyncio.Future[None]) -> None:
+        """Wakes one; from any thread."""
+        self._waiters.append(waiter)
+        if self._is_ringing:
+            return
+        self._is_ringing = True
+        loop = self._loop()
+        if loop is None or loop.is_closed():
+            # Whoever waited there is gone.
+            self._waiters.clear()
+        else:
+            with suppress(RuntimeError):  # closed just now
+                loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        # Lowered before the list is read: what is added after the reading rings again.
+        self._is_ringing = False
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+_bells: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Bell] = weakref.WeakKeyDictionary()
+
+
+def _bell_of(loop: asyncio.AbstractEventLoop) -> _Bell:
+    bell = _bells.get(loop)
+    if bell is None:
+        bell = _bells.setdefault(loop, _Bell(loop))
+    return bell

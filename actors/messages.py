@@ -174,6 +174,7 @@ class StartRun(Message):
         created: the first event of its stream.
         starter: the parent that asked, which is told the outcome; None for root runs.
         must_be_new: refuse a taken id even where the function is the same.
+        is_made_up: the id was made for this run, so nobody can have it.
         code: the workflow's function as the caller holds it; it may be one that no name leads to.
     """
 
@@ -181,6 +182,7 @@ class StartRun(Message):
     created: RunCreated
     starter: WorkflowId | None = None
     must_be_new: bool = False
+    is_made_up: bool = False
     code: Any = None
 
 

@@ -68,7 +68,7 @@ class ActorSystem:
         self._commits: ThreadDispatcher | SeededDispatcher
         if options.seed is None:
             self._dispatcher = ThreadDispatcher("tempolite-actors", options.clock)
-            self._commits = ThreadDispatcher("tempolite-commits", options.clock)
+            self._commits = self._dispatcher
         else:
             self._dispatcher = self._commits = SeededDispatcher(options.seed, options.clock)  # type: ignore[arg-type]
         self.pools: dict[str, ActivityPool] = {}

@@ -146,9 +146,7 @@ class WorkflowActor(Actor):
     """
 
     def __init__(self, execution: Execution, routes: Routes, created: Reply[Any] | None, **options: Any) -> None:
-        super().__init__(**options)
-        self.actor_urn = execution.workflow
-        self._actor_ref = pykka.ActorRef(self)
+        super().__init__(urn=execution.workflow, **options)
         self._execution = execution
         self._routes = routes
         self._created = created

@@ -54,7 +54,7 @@ class RunCreated(Body):
 
 
 class RunStarted(Body):
-    """The first turn of a run began; its time is what ``ctx.now()`` tells there."""
+    """A run that was created without being started began; its time is what ``ctx.now()`` tells there."""
 
 
 class RunAttemptFailed(Body):

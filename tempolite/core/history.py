@@ -103,7 +103,7 @@ class RunState:
     def _apply_to_run(self, entry: Entry, body: AnyBody) -> None:
         match body:
             case events.RunCreated():
-                pass
+                self.began_at = None if body.deferred else entry.at
             case events.RunStarted():
                 self.began_at = entry.at
             case events.RunAttemptFailed():

@@ -33,10 +33,9 @@ class _Context:
 
     def __init__(self, execution: Execution) -> None:
         self._execution = execution
-        self._random = random.Random()
+        self._random: random.Random | None = None
         self._random_step: str | None = None
-        extra = {"workflow_id": execution.workflow, "run": execution.run_number}
-        self._logger = WorkflowLogger(logging.getLogger("tempolite.workflow"), extra, execution)
+        self._logger: WorkflowLogger | None = None
 
     @overload
     def activity(
@@ -106,9 +105,9 @@ class _Context:
     def random(self) -> random.Random:
         """Randomness that is the same on every replay, seeded anew from the preceding step."""
         step = self._execution.last_step
-        if step != self._random_step:
+        if self._random is None or step != self._random_step:
             self._random_step = step
-            self._random.seed(f"{self._execution.seed}/{step}")
+            self._random = random.Random(f"{self._execution.seed}/{step}")
         return self._random
 
     def uuid4(self) -> uuid.UUID:
@@ -138,6 +137,9 @@ class _Context:
     @property
     def logger(self) -> WorkflowLogger:
         """A logger that is silent on replay; its records have ``workflow_id`` and ``run``."""
+        if self._logger is None:
+            extra = {"workflow_id": self.workflow_id, "run": self.run}
+            self._logger = WorkflowLogger(logging.getLogger("tempolite.workflow"), extra, self._execution)
         return self._logger
 
 

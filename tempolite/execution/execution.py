@@ -123,8 +123,6 @@ class Execution:
         is_new = self._state.seq == 0
         if is_new:
             self._record(self._state.created)
-            if not self._state.created.deferred:
-                self._record(events.RunStarted())
         for message in mail:
             self._take(message)
         if self._code_may_run():
@@ -137,6 +135,9 @@ class Execution:
         if self._runner is not None:
             self._runner.close()
             self._runner = None
+        # Infos and contexts lead back here: without this every run would wait for the cycle collector.
+        self._infos.clear()
+        self._calls.clear()
 
     # ── for the context ─────────────────────────────────────────────────────────────────────────────────
 
@@ -553,7 +554,7 @@ class Execution:
             detached=step.detached,
             versions=dict(options.versions),
         )
-        self._outbox.append(StartRun(WorkflowId(step.child), created, self.workflow, False, call))
+        self._outbox.append(StartRun(WorkflowId(step.child), created, self.workflow, code=call))
 
     # ── recording ───────────────────────────────────────────────────────────────────────────────────────
 

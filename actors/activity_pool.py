@@ -230,6 +230,12 @@ class ActivityPool(Actor):
         self._after_change()
         return LATER
 
+    def counts(self) -> tuple[int, int, int]:
+        """Workers at most, attempts under way, attempts waiting; read in the dispatcher's thread."""
+        running = sum(min(len(seat.attempts), self.queue.slots) for seat in self._seats.values())
+        given = sum(len(seat.attempts) for seat in self._seats.values())
+        return self._workers_max, running, len(self._waiting) + given - running
+
     # ── from waiting to running ─────────────────────────────────────────────────────────────────────────
 
     def _queue_up(self, attempt: Attempt, *, first: bool = False) -> None:

@@ -3,7 +3,7 @@
 Before the first connection of this process is made, under the sidecar lock:
 
 1. the file is created 0600 (``O_EXCL``), or its header is looked at;
-2. a write-ahead log that an unclean end left is written again, byte for byte, and synced. The page cache
+2. a write-ahead log that an unclean end left is replaced by a synced copy of its bytes. The page cache
    may hold pages that a failed sync never brought to the disk; SQLite would take them for durable.
 
 After that nobody in this process opens the database, its ``-wal`` or its ``-shm`` by other means: closing
@@ -21,7 +21,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -321,18 +321,27 @@ def _create_private(path: str) -> None:
 
 
 def _rewrite_wal(path: str) -> None:
-    wal = path + "-wal"
+    """Puts a synced copy in the place of a left-over log.
+
+    Rejected: writing it again in place. A power loss in the middle of that can leave garbage where frames
+    lay that were durable before.
+    """
+    wal, copy = path + "-wal", path + "-wal-copy"
     try:
-        with open(wal, "r+b") as file:
+        with open(wal, "rb") as file:
             content = file.read()
-            if not content:
-                return
-            file.seek(0)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
     except FileNotFoundError:
         return
+    if not content:
+        return
+    with suppress(FileNotFoundError):
+        os.unlink(copy)
+    fd = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(fd, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(fd)
+    os.rename(copy, wal)
     _sync_folder(path)
     logger.info("%s: recovering from an unclean end (%d bytes of log)", path, len(content))
 

@@ -77,6 +77,7 @@ class PersistenceActor(Actor):
         self._is_hooked = False
         self._last_size, self._last_took_s, self._last_end_s = 1, 0.0, 0.0
         self._wal_pages = 0
+        self.checkpoint_pages = CHECKPOINT_PAGES
         self._fatal: Exception | None = None
         self._is_abandoned = False
         self._insert_texts: dict[tuple[str, int], str] = {}
@@ -267,7 +268,7 @@ class PersistenceActor(Actor):
         self._connection.set_wal_hook(remember)
 
     def _checkpoint_if_due(self) -> None:
-        if self._wal_pages < CHECKPOINT_PAGES or self._file.is_memory:
+        if self._wal_pages < self.checkpoint_pages or self._file.is_memory:
             return
         try:
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)

@@ -169,6 +169,16 @@ class ActorSystem:
         self.supervisor.stop_children()
         self.supervisor.stop_now()
 
+    def counts_of(self, queue: str) -> tuple[int, int, int]:
+        """A queue's workers, and its activities running and waiting.
+
+        Raises:
+            QueueNotFound: there is none of that name.
+        """
+        self.pool_of(queue)
+        counts: tuple[int, int, int] = self._perform(self.pools[queue].counts)
+        return counts
+
     def _perform(self, action: Callable[[], Any]) -> Any:
         return self.ask(self.supervisor.actor_ref, Perform(action))
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tempolite.engine.handle import WorkflowInfo as WorkflowInfo
     from tempolite.engine.listing import Event as Event
     from tempolite.engine.listing import Page as Page
+    from tempolite.engine.listing import QueueInfo as QueueInfo
     from tempolite.errors import ActivityError as ActivityError
     from tempolite.errors import ActivityTimeout as ActivityTimeout
     from tempolite.errors import Busy as Busy
@@ -78,7 +79,7 @@ _HOMES = {
     "tempolite.definitions": ("activity", "workflow"),
     "tempolite.engine.engine": ("Tempolite",),
     "tempolite.engine.handle": ("WorkflowInfo",),
-    "tempolite.engine.listing": ("Event", "Page"),
+    "tempolite.engine.listing": ("Event", "Page", "QueueInfo"),
     "tempolite.errors": (
         "ActivityError",
         "ActivityTimeout",

@@ -150,7 +150,7 @@ def _state_tree(error: BaseException, codec: JsonCodec) -> dict[str, JsonTree] |
 def _tree(items: list[Any], codec: JsonCodec) -> list[JsonTree] | None:
     """The trees of some values as they are now; None where one can't be stored, or all are too large."""
     try:
-        text = msgspec.json.encode(codec.pack(items))
+        text = codec.encode(items)
     except BaseException:
         return None
     return msgspec.json.decode(text) if len(text) <= TREE_BYTES_MAX else None

@@ -1,5 +1,6 @@
-"""The types that a function's annotations mention.
+"""The types that a function mentions: in its annotations, and by name in its code.
 
+Those in its code matter for what was shipped by value: in a worker, ``__main__`` does not have its types.
 Annotations that can't be evaluated (names that exist for the type checker only) are left out: what they would
 have named can still be registered by hand.
 """
@@ -14,30 +15,58 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tempolite.codec.type_names import Kind, kind_of
+from tempolite.codec.holdings import global_names
+from tempolite.codec.type_names import Kind, class_attribute, class_dict, imported_type, kind_of, type_name
 
 TYPES_MAX = 10_000
 """Types looked at for one function: more than any that is written by hand."""
 
 
 def mentioned_types(fn: Callable[..., Any]) -> list[type]:
-    """Storable types in the annotations of a callable, and in those of their fields."""
-    found: dict[type, None] = {}
-    looked_at: set[int] = set()
-    pending = list(_annotations(_function_of(fn)))
-    kept: list[Any] = []  # ids in `looked_at` stay unique while the objects live
-    while pending and len(kept) < TYPES_MAX:
+    """Storable types in the annotations of a callable and in those of their fields, and in its code."""
+    function = _function_of(fn)
+    # The first of a name wins: a dataclass with slots still holds the class that it was made from.
+    found: dict[str, type] = {}
+    for cls in _types_in_code(function):
+        found.setdefault(type_name(cls), cls)
+    pending = [*found.values(), *_annotations(function)]
+    looked_at: dict[int, Any] = {}  # keeps what it has looked at, so that ids stay unique
+    while pending and len(looked_at) < TYPES_MAX:
         annotation = pending.pop()
         if id(annotation) in looked_at:
             continue
-        looked_at.add(id(annotation))
-        kept.append(annotation)
+        looked_at[id(annotation)] = annotation
         pending.extend(_parts(annotation))
         if type(annotation) is not types.GenericAlias and isinstance(annotation, type):
             if kind_of(annotation) is not None:
-                found[annotation] = None
+                found.setdefault(type_name(annotation), annotation)
             pending.extend(_fields(annotation))
-    return list(found)
+    return list(found.values())
+
+
+def _types_in_code(fn: Any) -> Iterator[type]:
+    """Types that no name leads to, in the code of a function and of what that uses of the same module."""
+    pending: list[Any] = [fn]
+    looked_at: set[Any] = set()
+    while pending and len(looked_at) < TYPES_MAX:
+        user = pending.pop()
+        if not isinstance(user, types.FunctionType | type) or user in looked_at:
+            continue
+        looked_at.add(user)
+        if isinstance(user, types.FunctionType):
+            used = _used_by(user)
+            pending += [value for value in used if getattr(value, "__module__", "") == user.__module__]
+        elif imported_type(type_name(user)) is not user:
+            pending += [*class_dict(user).values(), *user.__bases__]
+            if kind_of(user) is not None:
+                yield user
+
+
+def _used_by(fn: types.FunctionType) -> list[Any]:
+    """Functions and classes that the code names, in its module or in a closure."""
+    names = global_names(fn.__code__) & fn.__globals__.keys()
+    values = [*(fn.__globals__[name] for name in names), *_closure(fn).values()]
+    return [value for value in values if isinstance(value, types.FunctionType | type)]
 
 
 def _function_of(fn: Any) -> Any:
@@ -103,11 +132,10 @@ def _parts(annotation: Any) -> Iterator[Any]:
     if origin is not None:
         yield origin
     for name in ("__supertype__", "__value__", "__bound__"):  # NewType, alias, TypeVar
-        part = inspect.getattr_static(annotation, name, None)
-        if part is not None and name != "__value__":
-            yield part
-        elif part is not None:
-            yield getattr(annotation, name, None)
+        try:
+            yield getattr(annotation, name)
+        except (AttributeError, NameError):  # an alias is evaluated when it is asked
+            continue
     if typing.get_origin(annotation) is typing.Literal:
         yield from (type(part) for part in typing.get_args(annotation))
 
@@ -115,8 +143,11 @@ def _parts(annotation: Any) -> Iterator[Any]:
 def _fields(cls: type) -> Iterator[Any]:
     """Annotations of a class that has typed fields, those of its bases included."""
     kind = kind_of(cls)
+    if kind is Kind.MODEL:  # pydantic has evaluated them where the class was made
+        yield from (field.annotation for field in class_attribute(cls, "__pydantic_fields__").values())
+        return
     if kind is Kind.ENUM or (kind is None and not typing.is_typeddict(cls)):
         return
     for base in cls.__mro__:
-        if base.__module__ not in ("builtins", "typing", "pydantic.main"):
+        if base.__module__ not in ("builtins", "typing"):
             yield from _annotations(base)

@@ -147,8 +147,9 @@ def _make(cls: type[BaseException], args: Sequence[Any]) -> BaseException:
     base = _builtin_base(cls)
     if issubclass(base, _PARSING) and not all(type(arg) in _PARSED_TYPES for arg in args):
         raise CannotRebuild(f"{type_name(cls)} can't be made with the arguments stored")
-    # The second way is for those whose own __init__ did not pass its arguments on, or that got others later.
-    for given in (tuple(args), ()):
+    # The later ways are for those whose own constructor passed on fewer arguments, or whose args were
+    # changed later: a group needs two.
+    for given in (tuple(args), tuple(args[:2]), ()):
         try:
             error = base.__new__(cls, *given)
             if given:

@@ -74,16 +74,10 @@ class JsonCodec:
         Raises:
             NotStorable: an argument can't be stored exactly.
         """
-        call: dict[str, JsonTree] = {"args": self.pack(list(args), "args")}
-        if kwargs:
-            call["kwargs"] = self.pack(kwargs, "kwargs")
         try:
-            return _to_json(call)
+            return _to_json(self._call_tree(self._tagger, args, kwargs))
         except UnicodeEncodeError:
-            call = {
-                name: self._tagged(self._careful_tagger, part, name) for name, part in _parts(args, kwargs)
-            }
-            return _to_json(call)
+            return _to_json(self._call_tree(self._careful_tagger, args, kwargs))
 
     def decode_call(self, payload: bytes | str) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of a call.
@@ -102,12 +96,12 @@ class JsonCodec:
             raise DatabaseDamaged("a payload holds no arguments of a call")
         return tuple(args), kwargs
 
-    def pack(self, value: Any, path: str = "value") -> JsonTree:
-        """The tree of a value: what :meth:`encode` makes text of. It may share parts with the value."""
-        return self._tagged(self._tagger, value, path)
-
     def unpack(self, tree: JsonTree) -> Any:
-        """The value of a tree; the tree is left as it is."""
+        """The value of a tree, which is what a payload's JSON holds; the tree is left as it is.
+
+        Raises:
+            TypeNotFound, DatabaseDamaged: as :meth:`decode`.
+        """
         try:
             return self._untagger.untag(tree)
         except (TempoliteError, MemoryError):
@@ -150,6 +144,12 @@ class JsonCodec:
                 continue
         return found
 
+    def _call_tree(self, tagger: Tagger, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JsonTree:
+        tree = {"args": self._tagged(tagger, list(args), "args")}
+        if kwargs:
+            tree["kwargs"] = self._tagged(tagger, kwargs, "kwargs")
+        return tree
+
     def _tagged(self, tagger: Tagger, value: Any, path: str) -> JsonTree:
         try:
             return tagger.tag(value)
@@ -164,11 +164,6 @@ def _tree_of(payload: bytes | str) -> JsonTree:
         return _from_json(payload)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as reason:
         raise DatabaseDamaged(f"a payload is no JSON text: {reason}") from None
-
-
-def _parts(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Any]]:
-    parts: list[tuple[str, Any]] = [("args", list(args))]
-    return [*parts, ("kwargs", kwargs)] if kwargs else parts
 
 
 def _too_deep(path: str) -> NotStorable:

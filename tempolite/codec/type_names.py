@@ -157,10 +157,10 @@ def kind_of(cls: type) -> Kind | None:
         return Kind.ENUM
     if Exception in bases:
         return Kind.ERROR
-    if msgspec.Struct in bases:
+    if msgspec.Struct in bases[1:]:
         return Kind.STRUCT
     model = pydantic_model()
-    if model is not None and model in bases:
+    if model is not None and model in bases[1:]:
         return Kind.MODEL
     if tuple in bases:
         return Kind.NAMED if _has_named_items(cls) else None

@@ -30,7 +30,7 @@ from tempolite.core.retry import RetryPolicy, RetrySpec
 from tempolite.core.status import Status
 from tempolite.definitions import WorkflowCall
 from tempolite.engine.handle import WorkflowInfo
-from tempolite.engine.listing import Event, Page, checked_limit, event_of, run_filter
+from tempolite.engine.listing import Event, Page, QueueInfo, checked_limit, event_of, run_filter
 from tempolite.engine.run_store import RunsInFile
 from tempolite.errors import (
     EngineClosed,
@@ -313,6 +313,21 @@ class Tempolite:
     async def ahistory(self, id: str, *, run: int | None = None) -> list[Event]:
         """Awaitable twin of :meth:`history`."""
         return await asyncio.to_thread(self.history, id, run=run)
+
+    def queue(self, name: str) -> QueueInfo:
+        """A queue's settings, and what goes on in it.
+
+        Raises:
+            QueueNotFound: there is none of that name.
+        """
+        self._check_started()
+        workers, running, waiting = self._system.counts_of(name)
+        of = self._queues[name]
+        return QueueInfo(of.name, of.kind, workers, of.slots, of.max_runs, of.rate, running, waiting)
+
+    async def aqueue(self, name: str) -> QueueInfo:
+        """Awaitable twin of :meth:`queue`."""
+        return await asyncio.to_thread(self.queue, name)
 
     def wait(self, timeout: float | None = None) -> None:
         """Returns when no run can go on without something from outside.

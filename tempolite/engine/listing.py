@@ -71,6 +71,27 @@ class Event:
     payload: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class QueueInfo:
+    """A queue as it is now.
+
+    Attributes:
+        name, kind, slots, max_runs, rate: as configured.
+        workers: how many at most.
+        running: activities under way.
+        waiting: activities that wait for a worker.
+    """
+
+    name: str
+    kind: str
+    workers: int
+    slots: int
+    max_runs: int | None
+    rate: str | None
+    running: int
+    waiting: int
+
+
 def event_of(row: tuple[Any, ...]) -> Event:
     """An event from its row."""
     position, workflow, run_number, type_name, step, attempt, at, payload = row

@@ -86,7 +86,7 @@ def test_types_are_found_through_annotations() -> None:
 
 
 def test_local_types_in_the_closure_are_found_by_text_annotations() -> None:
-    """``from __future__ import annotations`` makes text of annotations; the function's closure has the name."""
+    """``from __future__ import annotations`` makes text of them; the function's closure has the name."""
 
     @dataclasses.dataclass
     class Local:

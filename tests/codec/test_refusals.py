@@ -188,11 +188,21 @@ def test_a_cycle_is_refused_where_it_closes() -> None:
 
 def test_what_is_nested_too_deep_is_refused() -> None:
     """A bound of ours, whatever the stack of the caller has left; no RecursionError."""
+    for wrap in (lambda inner: [inner], lambda inner: {"a": inner}, lambda inner: (inner,), Item):
+        deep: Any = []
+        for _ in range(202):
+            deep = wrap(deep)
+
+        assert "nested deeper than 200 levels; flatten the data" in refusal(deep)
+
+
+def test_what_is_nested_beyond_any_stack_is_refused() -> None:
+    """Far beyond the bound it is still the bound that answers."""
     deep: Any = []
     for _ in range(100_000):
         deep = [deep]
 
-    assert "nested deeper than 200 levels; flatten the data" in refusal(deep)
+    assert "nested deeper than 200 levels" in refusal(deep)
 
 
 def test_a_value_at_the_end_of_the_stack_is_refused_cleanly() -> None:

@@ -20,6 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tempolite.codec import Codec, JsonCodec
+from tempolite.codec.tagging import Tagger
+from tempolite.codec.type_names import TypeDirectory
+from tempolite.codec.typed_values import TypedValues
 
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 
@@ -147,7 +150,7 @@ def test_trees_fit_into_json_and_msgpack_alike(value: Any) -> None:
         range(10, 0, -3),
         range(2**70),
         uuid.UUID(int=5),
-        dt.datetime.max,
+        dt.datetime.max,  # noqa: DTZ901
         dt.datetime(2024, 10, 27, 2, 30, tzinfo=BERLIN),
         dt.datetime(2024, 10, 27, 2, 30, tzinfo=BERLIN, fold=1),
         dt.datetime(2024, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=-3, microseconds=1))),
@@ -219,10 +222,19 @@ def test_plain_data_is_plain_json() -> None:
     assert codec.encode_call((), {"x": 1}) == b'{"args":[],"kwargs":{"x":1}}'
 
 
+def test_numbers_that_sql_would_round_are_tagged() -> None:
+    """SQLite makes floats of whole numbers beyond 64 bits."""
+    codec = JsonCodec()
+
+    assert codec.encode([2**63 - 1, {"a": -(2**63)}]) == b'[9223372036854775807,{"a":-9223372036854775808}]'
+    for value in ([2**63], {"a": 2**63}, 2**63):
+        assert b'{"$":"int","v":"0x8000000000000000"}' in codec.encode(value)
+
+
 @pytest.mark.parametrize("value", [{"a": [1, "b", {"c": None}]}, [], "text", 2**62, -0.0, None])
 def test_plain_data_is_not_copied_to_be_encoded(value: Any) -> None:
     """The walk gives the very same object back when nothing in it needs a tag."""
-    assert JsonCodec().pack(value) is value
+    assert Tagger(TypedValues(TypeDirectory())).tag(value) is value
 
 
 def test_encoding_leaves_the_value_as_it_was() -> None:

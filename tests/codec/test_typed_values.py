@@ -1,4 +1,4 @@
-"""Dataclasses, structs, enums, namedtuples and exceptions: rebuilt field by field, running nothing of theirs."""
+"""Dataclasses, structs, enums, namedtuples, exceptions: rebuilt field by field, running nothing of theirs."""
 
 from __future__ import annotations
 
@@ -281,6 +281,7 @@ def test_an_old_class_of_the_same_name_is_refused() -> None:
     codec = JsonCodec()
     old, new = local_type(), local_type()
     codec.register(old)
+    assert codec.decode(codec.encode(old(1))) == old(1)
     codec.register(new)
 
     with pytest.raises(NotStorable):

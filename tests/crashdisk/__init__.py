@@ -19,10 +19,10 @@ they come in as a workload, which runs on a connection of this VFS, and a check,
 A test that a store keeps what it has acknowledged::
 
     with RecorderVFS("crash", tmp_path) as recorder:
-        connection = apsw.Connection(str(tmp_path / "app.db"), vfs="crash")
-        for batch in range(20):
-            commit_batch(connection, batch)
-            recorder.mark(batch)  # from here on, the batch must survive
+        with closing(apsw.Connection(str(tmp_path / "app.db"), vfs="crash")) as connection:
+            for batch in range(20):
+                commit_batch(connection, batch)
+                recorder.mark(batch)  # from here on, the batch must survive
 
     def check(connection: apsw.Connection, state: CrashState) -> Iterator[str]:
         if not set(state.marks) <= set(batches_in(connection)):

@@ -15,8 +15,9 @@ import heapq
 import itertools
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, assert_never
+
+import msgspec
 
 from tempolite.actors import frames
 from tempolite.actors.actor import LATER, Actor, receives
@@ -60,8 +61,7 @@ TIMEOUT_TYPE = "tempolite.errors:ActivityTimeout"
 LOST_TYPE = "tempolite.errors:WorkerLost"
 
 
-@dataclass(slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, eq=False):
     """An attempt that the pool knows of."""
 
     job_id: int
@@ -78,12 +78,11 @@ class Attempt:
         return self.job.alone or self.needs_alone
 
 
-@dataclass(slots=True)
-class Seat:
+class Seat(msgspec.Struct, eq=False):
     """A worker and what it was given, in order; the first ``slots`` of these are running."""
 
     worker: Any
-    attempts: dict[int, Attempt] = field(default_factory=dict)
+    attempts: dict[int, Attempt] = {}
     is_ready: bool = False
     is_leaving: bool = False
     has_only_short: bool = True
@@ -160,7 +159,7 @@ class ActivityPool(Actor):
             return
         now_s = self.dispatcher.clock.monotonic_s()
         for frame in message.frames:
-            self._on_frame(seat, frame, now_s)
+            self._on_frame(seat, frame)
         self._start_clocks(seat, now_s)
         self._after_change()
 
@@ -353,14 +352,14 @@ class ActivityPool(Actor):
 
     # ── what workers say ────────────────────────────────────────────────────────────────────────────────
 
-    def _on_frame(self, seat: Seat, frame: frames.FromWorker, now_s: float) -> None:
+    def _on_frame(self, seat: Seat, frame: frames.FromWorker) -> None:
         match frame:
             case frames.Done():
-                if (attempt := self._take(seat, frame.job_id, now_s)) is not None:
+                if (attempt := self._take(seat, frame)) is not None:
                     job = attempt.job
                     self._tell(job, ActivityEnded(job.step, job.schedule, job.attempt, frame.result))
             case frames.Failed():
-                if (attempt := self._take(seat, frame.job_id, now_s)) is not None:
+                if (attempt := self._take(seat, frame)) is not None:
                     job = attempt.job
                     self._tell(job, ActivityEnded(job.step, job.schedule, job.attempt, None, frame.failure))
             case frames.Unknown():
@@ -375,15 +374,14 @@ class ActivityPool(Actor):
             case _:
                 assert_never(frame)
 
-    def _take(self, seat: Seat, job_id: int, now_s: float) -> Attempt | None:
+    def _take(self, seat: Seat, frame: frames.Done | frames.Failed) -> Attempt | None:
         """Removes an attempt that ended; None when nobody waits for it any more."""
-        attempt = seat.attempts.pop(job_id, None)
+        attempt = seat.attempts.pop(frame.job_id, None)
         if attempt is None:
             return None
         if attempt.timer is not None:
             attempt.timer.cancel()
-        if attempt.started_s is not None:
-            self._learn_duration(attempt.job.call.name, now_s - attempt.started_s)
+        self._learn_duration(attempt.job.call.name, frame.took_s)
         if not seat.worker.can_be_killed:
             self._overtime.pop((attempt.job.workflow, attempt.job.step), None)
         if attempt.is_expired or attempt.is_cancelled:

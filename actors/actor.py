@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import pykka
 from pykka import ActorDeadError, ActorRef
+from pykka._envelope import Envelope
 
 from tempolite.actors.futures import Reply
 
 if TYPE_CHECKING:
-    from pykka._envelope import Envelope
-
     from tempolite.actors.dispatcher import Dispatcher
 
 logger = logging.getLogger("tempolite")
@@ -44,6 +43,20 @@ def receives(*messages: type) -> Callable[[Any], Any]:
         return method
 
     return mark
+
+
+class Ref(ActorRef[Any]):
+    """Pykka's reference, telling in one call what the inbox is going to look at anyway."""
+
+    def tell(self, message: Any) -> None:
+        """Sends a message.
+
+        Raises:
+            ActorDeadError: the actor has stopped.
+        """
+        if self.actor_stopped.is_set():
+            raise ActorDeadError(f"{self} not found")
+        self.actor_inbox.put(Envelope(message))
 
 
 class Flag:
@@ -131,14 +144,14 @@ class Inbox:
 class Actor(pykka.Actor):
     """An actor without a thread; subclasses mark their handlers with :func:`receives`."""
 
-    _handlers: ClassVar[dict[type, str]] = {}
+    _handlers: ClassVar[dict[type, Callable[[Any, Any], Any]]] = {}
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         handlers = dict(cls._handlers)
-        for name, method in vars(cls).items():
+        for method in vars(cls).values():
             for message in getattr(method, _MESSAGE_MARK, ()):
-                handlers[message] = name
+                handlers[message] = method
         cls._handlers = handlers
 
     def __init__(
@@ -149,10 +162,9 @@ class Actor(pykka.Actor):
         self.actor_urn = urn or f"tempolite:{type(self).__name__}"
         self.actor_inbox = self._create_actor_inbox()
         self.actor_stopped = Flag()  # type: ignore[assignment]
-        self._actor_ref = ActorRef(self)
+        self._actor_ref = Ref(self)
         self.reply_to: Reply[Any] | None = None
         self._on_actor_failure = on_actor_failure
-        self._methods: dict[type, Callable[[Any], Any]] = {}
 
     def launch(self, dispatcher: Dispatcher) -> ActorRef[Self]:
         """Starts the actor on a dispatcher (``start`` is Pykka's, which registers globally)."""
@@ -169,9 +181,10 @@ class Actor(pykka.Actor):
         """One message, contained: nothing that a handler raises gets past here."""
         reply_to = self.reply_to = envelope.reply_to  # type: ignore[assignment]
         message = envelope.message
-        method = self._methods.get(type(message))
+        handler = self._handlers.get(type(message))
         try:
-            response = self._handle_receive(message) if method is None else method(message)
+            # What has no handler of ours may be one of Pykka's own messages: stop, or a proxy's.
+            response = self._handle_receive(message) if handler is None else handler(self, message)
         except BaseException as error:
             self._contain(error, reply_to)
         else:
@@ -179,15 +192,8 @@ class Actor(pykka.Actor):
                 reply_to.set(response)
 
     def on_receive(self, message: Any) -> Any:
-        """Finds the handler of the message's class; asked for something unknown, says so."""
-        kind = type(message)
-        method = self._methods.get(kind)
-        if method is None:
-            name = self._handlers.get(kind)
-            if name is None:
-                raise TypeError(f"{type(self).__name__} does not understand {kind.__name__}")
-            method = self._methods[kind] = getattr(self, name)
-        return method(message)
+        """A message that there is no handler for."""
+        raise TypeError(f"{type(self).__name__} does not understand {type(message).__name__}")
 
     def stop_now(self) -> None:
         """Ends the actor within its own dispatcher thread: mail that is left is refused."""
@@ -206,7 +212,6 @@ class Actor(pykka.Actor):
     def _stop(self) -> None:
         self.actor_stopped.set()
         self.actor_inbox.close()  # type: ignore[attr-defined]
-        self._methods.clear()
         try:
             self.on_stop()
         except BaseException as error:

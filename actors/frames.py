@@ -19,7 +19,7 @@ FRAME_MAX = 256 * 2**20
 _HEAD = struct.Struct("<II")
 
 
-class Frame(msgspec.Struct, frozen=True, array_like=True, tag=True):
+class Frame(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
     """One thing said."""
 
 
@@ -82,17 +82,19 @@ class Ready(Frame):
 
 
 class Done(Frame):
-    """It returned; ``result`` is the codec's JSON."""
+    """It returned; ``result`` is the codec's JSON, ``took_s`` how long it ran."""
 
     job_id: int
     result: bytes
+    took_s: float = 0.0
 
 
 class Failed(Frame):
-    """It raised."""
+    """It raised, after it had run for ``took_s``."""
 
     job_id: int
     failure: Failure
+    took_s: float = 0.0
 
 
 class Unknown(Frame):

@@ -17,8 +17,12 @@ from tempolite.core.failure import Failure
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
 
 
-class Message(msgspec.Struct, frozen=True):
-    """Something that one actor tells another."""
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """Something that one actor tells another.
+
+    Untracked by the cycle collector, which would otherwise spend a fifth of a loaded engine's time on
+    them: a message lives until it is read, and a closed inbox drops its mail.
+    """
 
 
 # ── to the persistence actor ────────────────────────────────────────────────────────────────────────────
@@ -251,7 +255,7 @@ class Recover(Message):
 # ── to an activity pool ─────────────────────────────────────────────────────────────────────────────────
 
 
-class ActivityJob(msgspec.Struct, frozen=True):
+class ActivityJob(msgspec.Struct, frozen=True, gc=False):
     """One attempt of an activity, ready to run.
 
     Attributes:

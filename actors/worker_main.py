@@ -23,6 +23,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -150,20 +151,24 @@ class Worker:
         if call is None:
             reason = self._missing.get(run.callable_id, "it was not shipped")
             return frames.Unknown(run.job_id, run.callable_id, reason)
+        began_s = time.monotonic()
         try:
-            return frames.Done(run.job_id, self._interpreter.run(call, run.args, run.context))
+            result = self._interpreter.run(call, run.args, run.context)
+            return frames.Done(run.job_id, result, time.monotonic() - began_s)
         except Terminated:
             raise
         except BaseException as error:
-            return frames.Failed(run.job_id, self._interpreter.capture(error))
+            return frames.Failed(run.job_id, self._interpreter.capture(error), time.monotonic() - began_s)
 
     async def _outcome_async(self, call: Any, run: frames.Run) -> frames.FromWorker:
+        began_s = time.monotonic()
         try:
-            return frames.Done(run.job_id, await self._interpreter.run_async(call, run.args, run.context))
+            result = await self._interpreter.run_async(call, run.args, run.context)
+            return frames.Done(run.job_id, result, time.monotonic() - began_s)
         except Terminated:
             raise
         except BaseException as error:
-            return frames.Failed(run.job_id, self._interpreter.capture(error))
+            return frames.Failed(run.job_id, self._interpreter.capture(error), time.monotonic() - began_s)
 
     def _on_term(self, _signum: int, _frame: Any) -> None:
         if not self._is_busy:

@@ -44,7 +44,7 @@ from tempolite.actors.messages import (
 from tempolite.core.identifiers import StreamId, WorkflowId
 
 
-class Turn(msgspec.Struct):
+class Turn(msgspec.Struct, gc=False):
     """What one turn of a run comes to.
 
     Attributes:
@@ -60,7 +60,7 @@ class Turn(msgspec.Struct):
     can_go_on: bool = True
 
 
-class ToQueue(msgspec.Struct, frozen=True):
+class ToQueue(msgspec.Struct, frozen=True, gc=False):
     """A message for the pool of that queue."""
 
     queue: str

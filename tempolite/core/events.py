@@ -23,7 +23,7 @@ from tempolite.core.retry import RetrySpec
 OnParentClose = Literal["cancel", "abandon"]
 
 
-class Body(msgspec.Struct, frozen=True, omit_defaults=True):
+class Body(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What happened, without where and when."""
 
 
@@ -191,7 +191,7 @@ BODIES: MappingProxyType[str, type[AnyBody]] = MappingProxyType(
 """Body class by the text of the ``type`` column."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One event of a stream."""
 
     seq: int

@@ -7,8 +7,9 @@ made again from what :func:`fold` returns.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
 
 from tempolite.core import events
 from tempolite.core.events import AnyBody, Entry
@@ -25,8 +26,7 @@ class StepKind(StrEnum):
     CHILD = "child workflow"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How a step ended: a value (as the codec's JSON) or a failure."""
 
     seq: int
@@ -41,8 +41,7 @@ class Outcome:
         return self.failure is None
 
 
-@dataclass(slots=True)
-class StepRecord:
+class StepRecord(msgspec.Struct, gc=False):
     """What the stream says of one step."""
 
     key: StepKey
@@ -64,8 +63,7 @@ class StepRecord:
     """Scheduled, and neither ended nor given up by a new attempt of the run."""
 
 
-@dataclass(slots=True)
-class RunState:
+class RunState(msgspec.Struct):
     """What a run's stream says of the run."""
 
     created: events.RunCreated
@@ -75,7 +73,7 @@ class RunState:
     """When the current attempt of the code began; None for a run that is not started."""
     attempt: int = 1
     retry_at: int | None = None
-    steps: dict[StepKey, StepRecord] = field(default_factory=dict)
+    steps: dict[StepKey, StepRecord] = {}
     problem: str = ""
     problem_kind: str = ""
     result: bytes | None = None

@@ -78,8 +78,7 @@ def test_demo_ends_well_after_both_kills(demo: Run) -> None:
         "4  failed         no carrier goes to AQ",
         "1  worker killed",
         "1  engine killed",
-        "The engine's own listing says: 296 COMPLETED, 4 FAILED",
-        "History of order-",
+        "The engine's own records: 296 COMPLETED, 4 FAILED. History of order-",
         "What to type next",
     ],
 )

@@ -116,6 +116,15 @@ def test_death_of_one_worker_does_not_excuse_another() -> None:
     assert len(verdict.problems) == 1
 
 
+def test_death_of_a_worker_does_not_excuse_what_it_had_done_twice_by_then() -> None:
+    """Who repeats after a death is another process."""
+    kill = Kill(process="worker", pid=10, engine=1, at=0.0)
+
+    verdict = judged(GOOD, [*log_of(GOOD), effect("notify", pid=10), kill])
+
+    assert len(verdict.problems) == 1
+
+
 def test_death_of_the_engine_does_not_excuse_a_repeat_within_it() -> None:
     """Twice in the first engine is twice, whatever became of it later."""
     verdict = judged(GOOD, [*log_of(GOOD), effect("notify", pid=11), engine_kill()])

@@ -179,7 +179,8 @@ def test_a_value_from_the_edges_comes_back_as_it_was(value: Any) -> None:
     codec = JsonCodec()
 
     assert is_same(codec.decode(codec.encode(value)), value)
-    assert is_same(codec.decode(codec.encode([{"in": value}])), [{"in": value}])
+    for nested in ([value], {"in": value}, (value,)):
+        assert is_same(codec.decode(codec.encode(nested)), nested)
 
 
 def test_a_default_dictionary_keeps_its_factory() -> None:

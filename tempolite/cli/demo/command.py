@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from importlib.resources import files as resources
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from tempolite.cli.demo.screen import (
     LiveScreen,
     show_beginning,
     show_end,
-    show_story,
+    show_records,
     show_summary,
     show_verdict,
 )
@@ -70,15 +70,19 @@ def _play(files: Files, *, is_kept: bool) -> Verdict:
     kills = [entry for entry in entries if isinstance(entry, Kill)]
     verdict = judge(plans, entries)
     order = most_telling_order(plans, entries)
-    with Tempolite(files.database) as tp:
-        statuses = {status.value: tp.count(function=fulfil, status=status) for status in Status}
-        story = story_of(tp, order, kills)
-
-    show_story(order, story)
-    show_summary(plans, verdict, kills, statuses, seconds)
+    if not verdict.problems:
+        _tell(files, order, kills)
+    show_summary(plans, verdict, kills, seconds)
     show_verdict(verdict, plans)
     show_end(files, order, is_kept=is_kept)
     return verdict
+
+
+def _tell(files: Files, order: str, kills: Sequence[Kill]) -> None:
+    """Opens the file once more, now only to read."""
+    with Tempolite(files.database) as tp:
+        statuses = {status.value: tp.count(function=fulfil, status=status) for status in Status}
+        show_records(statuses, order, story_of(tp, order, kills))
 
 
 def _run(files: Files, plans: Mapping[str, Plan]) -> None:

@@ -103,7 +103,7 @@ class _Trial:
 
     def _weigh_repeat(self, unit: Unit, stage: int, effect: Effect) -> None:
         first = self._last[unit]
-        was_killed = first.pid in self._dead_workers or (
+        was_killed = (first.pid in self._dead_workers and effect.pid != first.pid) or (
             first.engine in self._dead_engines and effect.engine > first.engine
         )
         if stage < self._stage:

@@ -84,13 +84,7 @@ def show_beginning(plans: Mapping[str, Plan], files: Files) -> None:
     click.echo(f"{len(plans)} orders, {steps:,} steps, one SQLite file: {files.database}")
 
 
-def show_summary(
-    plans: Mapping[str, Plan],
-    verdict: Verdict,
-    kills: Sequence[Kill],
-    statuses: Mapping[str, int],
-    seconds: float,
-) -> None:
+def show_summary(plans: Mapping[str, Plan], verdict: Verdict, kills: Sequence[Kill], seconds: float) -> None:
     """How the batch ended, as the effect log proves it."""
     ended = set(verdict.ended)
     units = [unit for order in ended for unit in plans[order].units]
@@ -106,13 +100,12 @@ def show_summary(
     ]
     click.echo("\nSummary, by the effect log that the activities wrote")
     _table(rows)
+
+
+def show_records(statuses: Mapping[str, int], order: str, lines: Iterable[Line]) -> None:
+    """What the engine itself knows: how many orders ended how, and one order's history."""
     listing = ", ".join(f"{count} {status}" for status, count in statuses.items() if count)
-    click.echo(f"  The engine's own listing says: {listing}")
-
-
-def show_story(order: str, lines: Iterable[Line]) -> None:
-    """One order's history."""
-    click.echo(f"\nHistory of {order}")
+    click.echo(f"\nThe engine's own records: {listing}. History of {order}:")
     rows = []
     for line in lines:
         attempt = f"attempt {line.attempt}" if line.attempt > 1 else ""

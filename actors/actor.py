@@ -79,19 +79,23 @@ class Flag:
 class Inbox:
     """An actor's mail, and the way it tells its dispatcher of it."""
 
-    __slots__ = ("_actor", "_dispatcher", "_is_closed", "_mail")
+    __slots__ = ("_actor", "_announce", "_dispatcher", "_is_closed", "_mail")
 
     def __init__(self) -> None:
         self._mail: deque[Envelope[Any]] = deque()
         self._dispatcher: Dispatcher | None = None
+        self._announce: Callable[[Inbox], None] | None = None
         self._actor: Actor | None = None
         self._is_closed = False
 
     def bind(self, actor: Actor, dispatcher: Dispatcher) -> None:
         """From now on mail is announced; what came before is announced now."""
         self._actor, self._dispatcher = actor, dispatcher
+        self._announce = dispatcher.ready.append
         for _ in range(len(self._mail)):
-            dispatcher.post(self)
+            self._announce(self)
+        if self._mail and dispatcher.may_sleep:
+            dispatcher.wake()
 
     def put(self, envelope: Envelope[Any], /) -> None:
         """Adds mail, from any thread."""
@@ -99,8 +103,11 @@ class Inbox:
         # Append first, then look: whoever closes looks at the mail after closing, so one of both sees it.
         if self._is_closed:
             self._refuse_mail()
-        elif self._dispatcher is not None:
-            self._dispatcher.post(self)
+        elif self._announce is not None:
+            self._announce(self)
+            # The sleeper sets the flag, then looks at the mail; we add mail, then look at the flag.
+            if self._dispatcher.may_sleep:  # type: ignore[union-attr]
+                self._dispatcher.wake()  # type: ignore[union-attr]
 
     def get(self) -> Envelope[Any]:
         """The oldest mail."""
@@ -112,13 +119,9 @@ class Inbox:
 
     def deliver_one(self) -> None:
         """Hands the oldest message to the actor; a closed inbox has none."""
-        if self._is_closed or self._actor is None:
-            return
-        try:
-            envelope = self._mail.popleft()
-        except IndexError:
-            return
-        self._actor.handle(envelope)
+        actor = self._actor
+        if actor is not None and self._mail:
+            actor.handle(self._mail.popleft())
 
     def close(self) -> None:
         """No more mail: what is left is refused, and so is what comes later."""

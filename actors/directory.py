@@ -161,13 +161,13 @@ class Directory(Actor):
         self._live[execution.workflow] = actor
         self._streams[execution.workflow] = execution.stream
         self._busy.add(execution.workflow)
-        actor.launch(self.dispatcher).tell(Begin())
+        actor.launch(self.dispatcher)
         return actor
 
     def _activate(self, stored: StoredRun) -> WorkflowActor | None:
         execution = self._store.load(stored)
         if isinstance(execution, RunEnded):
-            self.on_run_ended(execution)
+            self._tell_waiters(execution)
             return None
         self._functions[stored.workflow] = stored.function
         return self._bring_to_life(execution, None)
@@ -210,17 +210,18 @@ class Directory(Actor):
 
     # ── ending ──────────────────────────────────────────────────────────────────────────────────────────
 
-    @receives(RunEnded)
-    def on_run_ended(self, message: RunEnded) -> None:
-        """Tells everybody who waits for the outcome, which is durable by now."""
-        for waiter in self._outcome_waiters.pop(message.workflow, ()):
-            waiter.set(message)
+    def _tell_waiters(self, ended: RunEnded) -> None:
+        """The outcome is durable by now."""
+        for waiter in self._outcome_waiters.pop(ended.workflow, ()):
+            waiter.set(ended)
 
     @receives(RunStopped)
     def on_run_stopped(self, message: RunStopped) -> None:
         """Forgets a run that has stopped."""
-        if self._streams.get(message.workflow) == message.stream:
-            self._forget(message.workflow)
+        workflow = message.ended.workflow
+        if self._streams.get(workflow) == message.stream:
+            self._forget(workflow)
+        self._tell_waiters(message.ended)
         self._answer_if_idle()
 
     @receives(Activeness)
@@ -266,7 +267,7 @@ class Directory(Actor):
             return
         problem = f"its actor failed {failures} times, the last with {type(error).__name__}: {error}"
         self._forget(workflow)
-        self.on_run_ended(RunEnded(workflow, "STUCK", problem=problem))
+        self._tell_waiters(RunEnded(workflow, "STUCK", problem=problem))
         self._answer_if_idle()
 
     def _forget(self, workflow: WorkflowId) -> None:

@@ -27,7 +27,7 @@ from typing import Any, Protocol
 
 from tempolite.actors.actor import Inbox
 from tempolite.actors.clock import Clock, VirtualClock
-from tempolite.actors.futures import Reply
+from tempolite.actors.futures import Reply, enter_round
 
 logger = logging.getLogger("tempolite")
 
@@ -55,17 +55,24 @@ class Dispatcher(Protocol):
     """What actors need of whoever runs them."""
 
     clock: Clock
+    ready: Any
+    """Has an ``append`` that takes an inbox once for each message that lies in it; from any thread."""
+    may_sleep: bool
+    """Whether who appended must call ``wake``."""
 
-    def post(self, inbox: Inbox) -> None:
-        """One message more lies in this inbox; from any thread."""
+    def wake(self) -> None:
+        """There is mail."""
         ...
 
     def call_at(self, monotonic_s: float, callback: Callable[[], None]) -> TimerHandle:
         """Calls back at that time of the monotonic clock; from the dispatcher's own thread."""
         ...
 
-    def before_sleep(self, hook: Callable[[], None]) -> None:
-        """Runs ``hook`` once, when the mail of this round is done; from the dispatcher's own thread."""
+    def before_sleep(self, hook: Callable[[], None], *, is_last: bool = False) -> None:
+        """Runs ``hook`` once, when the mail of this round is done; from the dispatcher's own thread.
+
+        ``is_last`` is for what blocks: it runs after all others.
+        """
         ...
 
     def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
@@ -111,12 +118,13 @@ class ThreadDispatcher:
     def __init__(self, name: str, clock: Clock) -> None:
         self.clock = clock
         self._name = name
-        self._ready: deque[Inbox] = deque()
+        self.ready: deque[Inbox] = deque()
+        self.may_sleep = False
         self._timers = _Timers()
         self._hooks: list[Callable[[], None]] = []
+        self._last_hooks: list[Callable[[], None]] = []
         self._watched: dict[int, Callable[[int], None]] = {}
         self._is_stopping = False
-        self._may_sleep = False
         self._epoll = select.epoll()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, select.EPOLLIN)
@@ -129,7 +137,7 @@ class ThreadDispatcher:
     def stop(self, timeout_s: float) -> bool:
         """Ends the thread after the round under way; False if it did not end in time."""
         self._is_stopping = True
-        self._wake()
+        self.wake()
         if threading.current_thread() is not self._thread and self._thread.ident is not None:
             self._thread.join(timeout_s)
         if self._thread.is_alive():
@@ -138,17 +146,11 @@ class ThreadDispatcher:
         os.close(self._wake_fd)
         return True
 
-    def post(self, inbox: Inbox) -> None:
-        self._ready.append(inbox)
-        # The sleeper sets the flag, then looks at the mail; we add mail, then look at the flag.
-        if self._may_sleep:
-            self._wake()
-
     def call_at(self, monotonic_s: float, callback: Callable[[], None]) -> TimerHandle:
         return self._timers.add(monotonic_s, callback)
 
-    def before_sleep(self, hook: Callable[[], None]) -> None:
-        self._hooks.append(hook)
+    def before_sleep(self, hook: Callable[[], None], *, is_last: bool = False) -> None:
+        (self._last_hooks if is_last else self._hooks).append(hook)
 
     def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
         if fd in self._watched:
@@ -168,7 +170,7 @@ class ThreadDispatcher:
         """Whether the caller runs in this dispatcher's thread."""
         return threading.current_thread() is self._thread
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         try:
             os.eventfd_write(self._wake_fd, 1)
         except OSError:
@@ -176,6 +178,7 @@ class ThreadDispatcher:
             pass
 
     def _run(self) -> None:
+        enter_round(self)
         while not self._is_stopping:
             self._deliver_mail()
             self._run_due_timers()
@@ -183,7 +186,7 @@ class ThreadDispatcher:
             self._poll()
 
     def _deliver_mail(self) -> None:
-        ready = self._ready
+        ready = self.ready
         for _ in range(MESSAGES_PER_ROUND):
             if not ready:
                 return
@@ -194,14 +197,14 @@ class ThreadDispatcher:
             _contained(handle.callback)
 
     def _run_hooks(self) -> None:
-        hooks, self._hooks = self._hooks, []
+        hooks, self._hooks, self._last_hooks = self._hooks + self._last_hooks, [], []
         for hook in hooks:
             _contained(hook)
 
     def _poll(self) -> None:
-        self._may_sleep = True
+        self.may_sleep = True
         events = self._epoll.poll(self._sleep_s())
-        self._may_sleep = False
+        self.may_sleep = False
         for fd, mask in events:
             if fd == self._wake_fd:
                 os.eventfd_read(fd)
@@ -209,7 +212,7 @@ class ThreadDispatcher:
                 _contained(lambda callback=callback, mask=mask: callback(mask))  # type: ignore[misc]
 
     def _sleep_s(self) -> float:
-        if self._ready or self._hooks or self._is_stopping:
+        if self.ready or self._hooks or self._last_hooks or self._is_stopping:
             return 0.0
         due = self._timers.next_due_s()
         if due is None:
@@ -229,18 +232,19 @@ class SeededDispatcher:
         self.clock: Clock = clock or VirtualClock()
         self.seed = seed
         self._random = random.Random(seed)
-        self._ready: list[Inbox] = []
+        self.ready: list[Inbox] = []
+        self.may_sleep = False
         self._timers = _Timers()
         self._hooks: list[Callable[[], None]] = []
         self._is_running = False
 
-    def post(self, inbox: Inbox) -> None:
-        self._ready.append(inbox)
+    def wake(self) -> None:
+        """Never asleep: the caller's thread runs everything."""
 
     def call_at(self, monotonic_s: float, callback: Callable[[], None]) -> TimerHandle:
         return self._timers.add(monotonic_s, callback)
 
-    def before_sleep(self, hook: Callable[[], None]) -> None:
+    def before_sleep(self, hook: Callable[[], None], *, is_last: bool = False) -> None:
         self._hooks.append(hook)
 
     def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
@@ -253,7 +257,7 @@ class SeededDispatcher:
         """Nothing to start."""
 
     def stop(self, timeout_s: float) -> bool:
-        self._ready.clear()
+        self.ready.clear()
         return True
 
     def is_current_thread(self) -> bool:
@@ -287,13 +291,13 @@ class SeededDispatcher:
             self._is_running = False
 
     def _step(self, advance_time: bool) -> bool:
-        choices = len(self._ready) + len(self._hooks)
+        choices = len(self.ready) + len(self._hooks)
         if choices:
             pick = self._random.randrange(choices)
-            if pick < len(self._ready):
-                self._ready.pop(pick).deliver_one()
+            if pick < len(self.ready):
+                self.ready.pop(pick).deliver_one()
             else:
-                self._hooks.pop(pick - len(self._ready))()
+                self._hooks.pop(pick - len(self.ready))()
             return True
         return self._fire_next_timer(advance_time)
 

@@ -124,6 +124,14 @@ class _Bell:
         if self._is_ringing:
             return
         self._is_ringing = True
+        dispatcher = getattr(_round, "dispatcher", None)
+        if dispatcher is None:
+            self._pull()
+        else:
+            # Once for all replies of this round: each write gives the interpreter to the other thread.
+            dispatcher.before_sleep(self._pull)
+
+    def _pull(self) -> None:
         loop = self._loop()
         if loop is None or loop.is_closed():
             # Whoever waited there is gone.
@@ -139,6 +147,14 @@ class _Bell:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
+
+
+_round = threading.local()
+
+
+def enter_round(dispatcher: Any) -> None:
+    """This thread is that dispatcher's from now on: what can wait for the end of its round does."""
+    _round.dispatcher = dispatcher
 
 
 _bells: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Bell] = weakref.WeakKeyDictionary()

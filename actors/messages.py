@@ -227,15 +227,15 @@ class Deliver(Message):
 
 
 class RunStopped(Message):
-    """A workflow actor has nothing left to do; the directory forgets it.
+    """A workflow actor has nothing left to do; the directory forgets it, and tells who waits.
 
     Attributes:
-        workflow: whose.
         stream: of which run.
+        ended: how it ended, or why it can't go on.
     """
 
-    workflow: WorkflowId
     stream: StreamId
+    ended: RunEnded
 
 
 class FunctionRegistered(Message):

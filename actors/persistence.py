@@ -107,7 +107,7 @@ class PersistenceActor(Actor):
         company = min(PAUSE_FACTOR_MAX, (self._last_size - 1) / 2)
         due_s = self._last_end_s + min(PAUSE_MAX_S, self._last_took_s * company)
         if due_s <= self.dispatcher.clock.monotonic_s():
-            self.dispatcher.before_sleep(self._flush_hook)
+            self.dispatcher.before_sleep(self._flush_hook, is_last=True)
         else:
             self.dispatcher.call_at(due_s, self._flush_hook)
 

@@ -157,6 +157,10 @@ class WorkflowActor(Actor):
         self._can_go_on = True
         execution.attach(self.actor_ref)
 
+    def on_start(self) -> None:
+        """The first turn: the code from its start, or through its history to where it was."""
+        self.on_mail(Begin())
+
     @receives(Begin, ActivityEnded, ActivityLost, SideEffectEnded, ChildEnded, RetryDue, Enqueue)
     def on_mail(self, message: Any) -> None:
         """Takes a turn, or waits for the one under way to be committed."""
@@ -209,8 +213,7 @@ class WorkflowActor(Actor):
         for message in turn.outbox:
             self._send(message)
         if turn.ended is not None:
-            self._routes.directory.tell(turn.ended)
-            self._routes.directory.tell(RunStopped(self._execution.workflow, self._execution.stream))
+            self._routes.directory.tell(RunStopped(self._execution.stream, turn.ended))
             self.stop_now()
         elif turn.can_go_on != self._can_go_on:
             self._can_go_on = turn.can_go_on

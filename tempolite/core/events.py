@@ -205,13 +205,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """Of the activity where a step is named, else of the run."""
 
 
-_ENCODER = msgspec.json.Encoder()
 _DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in BODIES.items()}
 
 
-def encode_body(body: AnyBody) -> bytes:
-    """A body's fields as JSON."""
-    return _ENCODER.encode(body)
+encode_body = msgspec.json.Encoder().encode
+"""A body's fields as JSON."""
 
 
 def decode_body(type_name: str, payload: bytes | str) -> AnyBody:

@@ -19,6 +19,8 @@ from tempolite.errors import NotAllowedInWorkflow
 
 logger = logging.getLogger("tempolite")
 
+SPARE_STACKS_MAX = 1_000
+
 CLOSE_STEPS_MAX = 100
 """Times that code may go on after it was fenced, in ``finally`` blocks that catch everything."""
 
@@ -47,6 +49,59 @@ class Runner(Protocol):
         ...
 
 
+class _Stack:
+    """A greenlet that runs one piece of code after another, of one thread.
+
+    A new greenlet maps memory for its Python stack and gives it back at its end, which costs more than a
+    whole turn of a workflow; so a stack whose code is done waits for the next code.
+    """
+
+    def __init__(self) -> None:
+        self.greenlet = greenlet.greenlet(self._serve)
+        self.code: Callable[[], None] | None = None
+
+    @classmethod
+    def take(cls) -> _Stack:
+        """A stack of this thread, spare or new."""
+        spare = _spare_stacks()
+        return spare.pop() if spare else cls()
+
+    def switch(self) -> None:
+        """Runs the code from where it stands until it waits or is done."""
+        self.greenlet.parent = greenlet.getcurrent()
+        self.greenlet.switch()
+
+    def throw(self) -> None:
+        """Ends the code where it stands."""
+        self.greenlet.parent = greenlet.getcurrent()
+        self.greenlet.throw(greenlet.GreenletExit)
+
+    def wait(self) -> None:
+        """Called by the code: back to who runs it."""
+        self.greenlet.parent.switch()
+
+    def give_back(self) -> None:
+        """The code is done; the next one may have it, with context variables of its own."""
+        self.greenlet.gr_context = None
+        spare = _spare_stacks()
+        if len(spare) < SPARE_STACKS_MAX:
+            spare.append(self)
+
+    def _serve(self) -> None:
+        while True:
+            code, self.code = self.code, None
+            assert code is not None, "a stack is switched to with something to run"
+            code()
+            del code
+            self.wait()
+
+
+def _spare_stacks() -> list[_Stack]:
+    """Those of this thread, kept on the greenlet that all of them are run from."""
+    stacks: list[_Stack] = greenlet.getcurrent().__dict__.setdefault("tempolite_spare_stacks", [])
+    return stacks
+
+
 class GreenletRunner:
     """A ``def``: its own stack, in the thread of whoever runs it."""
 
@@ -55,27 +110,36 @@ class GreenletRunner:
         self.is_done = False
         self.result: Any = None
         self.error: BaseException | None = None
-        self._greenlet = greenlet.greenlet(self._main)
+        self._stack: _Stack | None = None
 
     def run(self) -> None:
-        self._greenlet.parent = greenlet.getcurrent()
-        self._greenlet.switch()
+        stack = self._stack
+        if stack is None:
+            stack = self._stack = _Stack.take()
+            stack.code = self._main
+        stack.switch()
+        if self.is_done:
+            stack.give_back()
 
     def wait_until(self, is_ready: Callable[[], bool]) -> None:
-        if greenlet.getcurrent() is not self._greenlet:
+        stack = self._stack
+        if stack is None or greenlet.getcurrent() is not stack.greenlet:
             raise NotAllowedInWorkflow(
                 "the workflow's context was used outside of its own code (a thread, a callback, another "
                 "greenlet); pass values there instead"
             )
         while not is_ready():
-            self._greenlet.parent.switch()
+            stack.wait()
 
     def close(self) -> None:
+        stack = self._stack
+        if stack is None or self.is_done:
+            return
         for _ in range(CLOSE_STEPS_MAX):
-            if self.is_done or not self._greenlet:
+            stack.throw()
+            if self.is_done:
+                stack.give_back()
                 return
-            self._greenlet.parent = greenlet.getcurrent()
-            self._greenlet.throw(greenlet.GreenletExit)
         logger.error("workflow code goes on after it was ended; it is left behind: %r", self._start)
 
     def _main(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 from tempolite.actors.messages import Statement, Write
-from tempolite.core.events import Entry, RunCreated, encode_body
+from tempolite.core.events import BODIES, Entry, RunCreated, encode_body
 from tempolite.core.identifiers import StreamId, WorkflowId
 from tempolite.core.status import Status
 
@@ -65,26 +65,21 @@ CLEAR_TIMERS = Statement(
 )
 
 
+_TYPE_SEEDS = {name: zlib.crc32(name.encode()) for name in BODIES}
+
+
 def checksum(type_name: str, step: str, payload: bytes) -> int:
     """CRC-32 of what an event says; ``verify`` computes it again from what was read."""
-    return zlib.crc32(payload, zlib.crc32(f"{type_name}\0{step}\0".encode()))
+    return zlib.crc32(payload, zlib.crc32(step.encode(), _TYPE_SEEDS[type_name]))
 
 
 def insert_event(stream: StreamId, entry: Entry) -> Write:
     """Appends an entry to its stream."""
-    payload = encode_body(entry.body)
-    type_name = type(entry.body).__name__
-    row = (
-        stream,
-        entry.seq,
-        type_name,
-        entry.step,
-        entry.attempt,
-        payload.decode(),
-        entry.at,
-        checksum(type_name, entry.step, payload),
-    )
-    return INSERT_EVENT, row
+    seq, at, body, step, attempt = entry.seq, entry.at, entry.body, entry.step, entry.attempt
+    payload = encode_body(body)
+    type_name = type(body).__name__
+    check = zlib.crc32(payload, zlib.crc32(step.encode(), _TYPE_SEEDS[type_name]))
+    return INSERT_EVENT, (stream, seq, type_name, step, attempt, payload.decode(), at, check)
 
 
 def insert_run(stream: StreamId, workflow: WorkflowId, created: RunCreated, at: int, **latest: object) -> Write:

@@ -94,7 +94,7 @@ class RunStore(Protocol):
         ...
 
 
-class RecoverMore(Message):
+class RecoverMore(Message, frozen=True):
     """The next part of a recovery."""
 
 

@@ -26,7 +26,7 @@ class Frame(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
 # ── to the worker ───────────────────────────────────────────────────────────────────────────────────────
 
 
-class Hello(Frame):
+class Hello(Frame, frozen=True):
     """The first frame: how to be a worker of this engine.
 
     Attributes:
@@ -45,7 +45,7 @@ class Hello(Frame):
     lock_path: str
 
 
-class Ship(Frame):
+class Ship(Frame, frozen=True):
     """A callable, once per worker: by name, or by value where no name leads to it."""
 
     callable_id: int
@@ -53,7 +53,7 @@ class Ship(Frame):
     code: bytes
 
 
-class Run(Frame):
+class Run(Frame, frozen=True):
     """Run this. ``context`` is workflow id, step, attempt, idempotency key."""
 
     job_id: int
@@ -62,13 +62,13 @@ class Run(Frame):
     context: tuple[str, str, int, str]
 
 
-class Revoke(Frame):
+class Revoke(Frame, frozen=True):
     """Give this back if it has not begun."""
 
     job_id: int
 
 
-class Forget(Frame):
+class Forget(Frame, frozen=True):
     """This callable will not be asked for again."""
 
     callable_id: int
@@ -77,11 +77,11 @@ class Forget(Frame):
 # ── from the worker ─────────────────────────────────────────────────────────────────────────────────────
 
 
-class Ready(Frame):
+class Ready(Frame, frozen=True):
     """It can run activities now."""
 
 
-class Done(Frame):
+class Done(Frame, frozen=True):
     """It returned; ``result`` is the codec's JSON, ``took_s`` how long it ran."""
 
     job_id: int
@@ -89,7 +89,7 @@ class Done(Frame):
     took_s: float = 0.0
 
 
-class Failed(Frame):
+class Failed(Frame, frozen=True):
     """It raised, after it had run for ``took_s``."""
 
     job_id: int
@@ -97,7 +97,7 @@ class Failed(Frame):
     took_s: float = 0.0
 
 
-class Unknown(Frame):
+class Unknown(Frame, frozen=True):
     """No name led to that callable in the worker: it must be shipped by value. Nothing was run."""
 
     job_id: int
@@ -105,7 +105,7 @@ class Unknown(Frame):
     reason: str
 
 
-class Revoked(Frame):
+class Revoked(Frame, frozen=True):
     """It had not begun, and will not."""
 
     job_id: int

@@ -52,7 +52,7 @@ class Statement(msgspec.Struct, frozen=True):
 Write = tuple[Statement, tuple[Any, ...]]
 
 
-class Commit(Message):
+class Commit(Message, frozen=True):
     """Make these writes durable, all or none, and tell the sender.
 
     Attributes:
@@ -66,17 +66,17 @@ class Commit(Message):
     writes: list[Write]
 
 
-class Flush(Message):
+class Flush(Message, frozen=True):
     """Write what waits, now; answered when that is done."""
 
 
-class Committed(Message):
+class Committed(Message, frozen=True):
     """The writes of that turn are durable: a power loss can't undo them."""
 
     turn: int
 
 
-class CommitFailed(Message):
+class CommitFailed(Message, frozen=True):
     """The writes of that turn are not in the file, and will not be.
 
     Attributes:
@@ -93,11 +93,11 @@ class CommitFailed(Message):
 # ── to a workflow actor ─────────────────────────────────────────────────────────────────────────────────
 
 
-class Begin(Message):
+class Begin(Message, frozen=True):
     """Run the code: from the start, or through its history to where it was."""
 
 
-class ActivityEnded(Message):
+class ActivityEnded(Message, frozen=True):
     """An attempt of an activity is over.
 
     Attributes:
@@ -115,7 +115,7 @@ class ActivityEnded(Message):
     failure: Failure | None = None
 
 
-class ActivityLost(Message):
+class ActivityLost(Message, frozen=True):
     """The worker process died while nothing but this activity ran in it.
 
     Attributes:
@@ -131,7 +131,7 @@ class ActivityLost(Message):
     cause: str
 
 
-class SideEffectEnded(Message):
+class SideEffectEnded(Message, frozen=True):
     """A side effect ran; fields as in ``ActivityEnded``."""
 
     step: StepKey
@@ -139,7 +139,7 @@ class SideEffectEnded(Message):
     failure: Failure | None = None
 
 
-class ChildEnded(Message):
+class ChildEnded(Message, frozen=True):
     """A child reached its outcome.
 
     Attributes:
@@ -157,20 +157,20 @@ class ChildEnded(Message):
     cancelled: bool = False
 
 
-class RetryDue(Message):
+class RetryDue(Message, frozen=True):
     """The wait before the next attempt is over: of an activity, or of the run where ``step`` is empty."""
 
     step: StepKey
 
 
-class Enqueue(Message):
+class Enqueue(Message, frozen=True):
     """Start a deferred run."""
 
 
 # ── to the directory ────────────────────────────────────────────────────────────────────────────────────
 
 
-class StartRun(Message):
+class StartRun(Message, frozen=True):
     """Make a run durable and start it; answered with its id once committed.
 
     Attributes:
@@ -190,13 +190,13 @@ class StartRun(Message):
     code: Any = None
 
 
-class AwaitOutcome(Message):
+class AwaitOutcome(Message, frozen=True):
     """Answer with the ``RunEnded`` of this workflow once it is finished."""
 
     workflow: WorkflowId
 
 
-class RunEnded(Message):
+class RunEnded(Message, frozen=True):
     """A run's outcome is durable.
 
     Attributes:
@@ -214,7 +214,7 @@ class RunEnded(Message):
     problem: str = ""
 
 
-class Deliver(Message):
+class Deliver(Message, frozen=True):
     """Hand this message to the workflow's actor, bringing the run to life if need be.
 
     Attributes:
@@ -226,7 +226,7 @@ class Deliver(Message):
     message: Any
 
 
-class RunStopped(Message):
+class RunStopped(Message, frozen=True):
     """A workflow actor has nothing left to do; the directory forgets it, and tells who waits.
 
     Attributes:
@@ -238,17 +238,17 @@ class RunStopped(Message):
     ended: RunEnded
 
 
-class FunctionRegistered(Message):
+class FunctionRegistered(Message, frozen=True):
     """A function became known: runs that were stranded for it go on."""
 
     names: tuple[str, ...]
 
 
-class AwaitIdle(Message):
+class AwaitIdle(Message, frozen=True):
     """Answer when no run can go on without something from outside."""
 
 
-class Recover(Message):
+class Recover(Message, frozen=True):
     """Bring to life what has work to do; answered when that is under way."""
 
 
@@ -287,13 +287,13 @@ class ActivityJob(msgspec.Struct, frozen=True, gc=False):
     alone: bool = False
 
 
-class RunActivity(Message):
+class RunActivity(Message, frozen=True):
     """Run this attempt when a worker is free."""
 
     job: ActivityJob
 
 
-class CancelActivities(Message):
+class CancelActivities(Message, frozen=True):
     """Stop and forget these attempts: nobody waits for them any more.
 
     Attributes:
@@ -305,7 +305,7 @@ class CancelActivities(Message):
     steps: tuple[StepKey, ...] = ()
 
 
-class WorkerSpoke(Message):
+class WorkerSpoke(Message, frozen=True):
     """Frames that a worker sent.
 
     Attributes:
@@ -317,7 +317,7 @@ class WorkerSpoke(Message):
     frames: list[Any]
 
 
-class WorkerDied(Message):
+class WorkerDied(Message, frozen=True):
     """A worker is gone and everything that it sent has been read.
 
     Attributes:
@@ -329,7 +329,7 @@ class WorkerDied(Message):
     cause: str
 
 
-class AttemptExpired(Message):
+class AttemptExpired(Message, frozen=True):
     """An attempt has had its time.
 
     Attributes:
@@ -339,18 +339,18 @@ class AttemptExpired(Message):
     job_id: int
 
 
-class Drain(Message):
+class Drain(Message, frozen=True):
     """Start nothing more; answered when nothing runs any more."""
 
 
-class ShutDown(Message):
+class ShutDown(Message, frozen=True):
     """End every worker, kill what still runs; answered when all are gone."""
 
 
 # ── to the side-effect actor ────────────────────────────────────────────────────────────────────────────
 
 
-class RunSideEffect(Message):
+class RunSideEffect(Message, frozen=True):
     """Call ``function`` on a thread and tell ``sender``.
 
     Attributes:
@@ -367,7 +367,7 @@ class RunSideEffect(Message):
 # ── to the timer actor ──────────────────────────────────────────────────────────────────────────────────
 
 
-class SetTimer(Message):
+class SetTimer(Message, frozen=True):
     """Deliver ``message`` to the workflow when it is due.
 
     Attributes:
@@ -383,7 +383,7 @@ class SetTimer(Message):
     message: Any
 
 
-class CancelTimer(Message):
+class CancelTimer(Message, frozen=True):
     """Forget a timer that may or may not be set.
 
     Attributes:

@@ -21,7 +21,7 @@ from tempolite.actors.messages import Message
 logger = logging.getLogger("tempolite")
 
 
-class Perform(Message):
+class Perform(Message, frozen=True):
     """Call this in the dispatcher's thread; answered with what it returns.
 
     Attributes:

@@ -106,7 +106,7 @@ class Routes(msgspec.Struct):
     now_us: Callable[[], int]
 
 
-class RunDiscarded(Message):
+class RunDiscarded(Message, frozen=True):
     """A turn could not be committed, or failed: the run must be brought to life again from its history.
 
     Attributes:
@@ -124,7 +124,7 @@ class RunDiscarded(Message):
     is_final: bool
 
 
-class Activeness(Message):
+class Activeness(Message, frozen=True):
     """Whether something under way will wake a run; told when it changes.
 
     Attributes:

@@ -30,7 +30,7 @@ class Body(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 # ── the run ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class RunCreated(Body):
+class RunCreated(Body, frozen=True):
     """The run exists: everything that its code may depend on."""
 
     function: str
@@ -53,36 +53,36 @@ class RunCreated(Body):
     forked_from: str | None = None
 
 
-class RunStarted(Body):
+class RunStarted(Body, frozen=True):
     """A run that was created without being started began; its time is what ``ctx.now()`` tells there."""
 
 
-class RunAttemptFailed(Body):
+class RunAttemptFailed(Body, frozen=True):
     """The code raised, and the run's policy allows another attempt at ``retry_at`` (µs since the epoch)."""
 
     failure: Failure
     retry_at: int
 
 
-class AttemptBegan(Body):
+class AttemptBegan(Body, frozen=True):
     """A new attempt of the code: successes so far stand, what had failed is run again."""
 
     reason: Literal["retry", "resume"]
 
 
-class RunCompleted(Body):
+class RunCompleted(Body, frozen=True):
     """The code returned."""
 
     result: msgspec.Raw
 
 
-class RunFailed(Body):
+class RunFailed(Body, frozen=True):
     """The code raised, and nothing tries again by itself."""
 
     failure: Failure
 
 
-class RunStuck(Body):
+class RunStuck(Body, frozen=True):
     """The run can't go on until a person acts."""
 
     problem: str
@@ -90,14 +90,14 @@ class RunStuck(Body):
     """Name of the error class that a ``get`` shows as the reason."""
 
 
-class RunUnstuck(Body):
+class RunUnstuck(Body, frozen=True):
     """A person said: try again from where it stopped."""
 
 
 # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class ActivityScheduled(Body):
+class ActivityScheduled(Body, frozen=True):
     """The code asked for an activity; its arguments are these, whatever the code would pass today."""
 
     function: str
@@ -105,44 +105,44 @@ class ActivityScheduled(Body):
     queue: str
 
 
-class ActivityCompleted(Body):
+class ActivityCompleted(Body, frozen=True):
     """The activity returned."""
 
     result: msgspec.Raw
 
 
-class ActivityFailed(Body):
+class ActivityFailed(Body, frozen=True):
     """The activity failed, and its policy gives up."""
 
     failure: Failure
 
 
-class ActivityAttemptFailed(Body):
+class ActivityAttemptFailed(Body, frozen=True):
     """One attempt failed; the next begins at ``retry_at`` (µs since the epoch)."""
 
     failure: Failure
     retry_at: int
 
 
-class ActivityWorkerLost(Body):
+class ActivityWorkerLost(Body, frozen=True):
     """A worker process died under the activity and nobody else shared it; the attempt is not used up."""
 
     cause: str
 
 
-class SideEffectCompleted(Body):
+class SideEffectCompleted(Body, frozen=True):
     """A side effect ran once, with this value."""
 
     result: msgspec.Raw
 
 
-class SideEffectFailed(Body):
+class SideEffectFailed(Body, frozen=True):
     """A side effect raised."""
 
     failure: Failure
 
 
-class ChildScheduled(Body):
+class ChildScheduled(Body, frozen=True):
     """The code asked for a child workflow."""
 
     child: str
@@ -151,13 +151,13 @@ class ChildScheduled(Body):
     detached: bool = False
 
 
-class ChildCompleted(Body):
+class ChildCompleted(Body, frozen=True):
     """The child returned."""
 
     result: msgspec.Raw
 
 
-class ChildFailed(Body):
+class ChildFailed(Body, frozen=True):
     """The child failed or was cancelled."""
 
     failure: Failure
@@ -185,8 +185,11 @@ AnyBody = (
     | ChildFailed
 )
 
+CANCELLED_FAILURE = Failure(type_name="tempolite.errors:WorkflowCancelled", message="it was cancelled")
+"""Stands in a parent's stream for a child that was cancelled."""
+
 BODIES: MappingProxyType[str, type[AnyBody]] = MappingProxyType(
-    {kind.__name__: kind for kind in AnyBody.__args__}  # type: ignore[attr-defined]
+    {kind.__name__: kind for kind in AnyBody.__args__}
 )
 """Body class by the text of the ``type`` column."""
 

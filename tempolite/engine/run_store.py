@@ -53,7 +53,7 @@ class RunsInFile:
         """A new run; its first turn records that it exists."""
         call = request.code if request.code is not None else self._registry.find(request.created.function)
         assert call is not None, "who starts a run brings its function"
-        return Execution(request.workflow, stream, call, self._services, created=request.created)
+        return Execution(request.workflow, stream, call, self._services, request.created)
 
     def load(self, stored: StoredRun) -> Execution | RunEnded:
         """A run from its history, or why it can't come to life."""
@@ -65,8 +65,7 @@ class RunsInFile:
             )
             self._report(stored.function, problem)
             return RunEnded(stored.workflow, Status.STRANDED, problem=problem)
-        state = fold(self._entries(stored))
-        return Execution(stored.workflow, stored.stream, call, self._services, state=state)
+        return Execution(stored.workflow, stored.stream, call, self._services, fold(self._entries(stored)))
 
     def last_stream(self) -> StreamId:
         """The highest stream ever used."""

@@ -70,11 +70,11 @@ class _Context:
             NotStorable: an argument can't be carried, with its path.
             QueueNotFound: its options name a queue that there isn't.
         """
-        return self._execution.schedule_activity(step, fn, args, kwargs)
+        return self._execution.activities.schedule(step, fn, args, kwargs)
 
     def side_effect(self, step: str, fn: Callable[[], R], /) -> SideEffectInfo[R]:
         """Runs a small non-deterministic call once, in the engine's process, and records its value."""
-        return self._execution.schedule_side_effect(step, fn)
+        return self._execution.side_effects.schedule(step, fn)
 
     @overload
     def workflow(
@@ -95,19 +95,19 @@ class _Context:
         Raises:
             InvalidArguments, NotStorable, QueueNotFound: as :meth:`activity`.
         """
-        return self._execution.schedule_child(step, fn, args, kwargs)
+        return self._execution.children.schedule(step, fn, args, kwargs)
 
     def now(self) -> datetime:
         """The time of the last outcome that the code has seen: the same on every replay."""
-        return _EPOCH + timedelta(microseconds=self._execution.code_time_us)
+        return _EPOCH + timedelta(microseconds=self._execution.steps.code_time_us)
 
     @property
     def random(self) -> random.Random:
         """Randomness that is the same on every replay, seeded anew from the preceding step."""
-        step = self._execution.last_step
+        step = self._execution.steps.last_step
         if self._random is None or step != self._random_step:
             self._random_step = step
-            self._random = random.Random(f"{self._execution.seed}/{step}")
+            self._random = random.Random(f"{self._execution.created.seed}/{step}")
         return self._random
 
     def uuid4(self) -> uuid.UUID:
@@ -122,7 +122,7 @@ class _Context:
     @property
     def run(self) -> int:
         """Which run of the workflow this is, from 1; continue-as-new begins the next."""
-        return self._execution.run_number
+        return self._execution.created.run
 
     @property
     def workflow_id(self) -> str:
@@ -132,7 +132,7 @@ class _Context:
     @property
     def is_replaying(self) -> bool:
         """Whether this stretch of code has been run before."""
-        return self._execution.is_replaying
+        return self._execution.steps.is_replaying
 
     @property
     def logger(self) -> WorkflowLogger:
@@ -160,4 +160,4 @@ class WorkflowLogger(logging.LoggerAdapter[logging.Logger]):
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name in logging
         """Not while the code is replayed."""
-        return not self._execution.is_replaying and super().isEnabledFor(level)
+        return not self._execution.steps.is_replaying and super().isEnabledFor(level)

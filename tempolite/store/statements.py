@@ -82,8 +82,15 @@ def insert_event(stream: StreamId, entry: Entry) -> Write:
     return INSERT_EVENT, (stream, seq, type_name, step, attempt, payload.decode(), at, check)
 
 
-def insert_run(stream: StreamId, workflow: WorkflowId, created: RunCreated, at: int, **latest: object) -> Write:
-    """The run's row; ``latest`` gives status, finished_at, problem and owes_parent as of this turn."""
+Latest = tuple[str, int | None, str, bool]
+"""Status, finished_at, problem and owes_parent as of a turn."""
+
+
+def insert_run(
+    stream: StreamId, workflow: WorkflowId, created: RunCreated, at: int, latest: Latest
+) -> Write:
+    """The run's row."""
+    status, finished_at, problem, owes_parent = latest
     row = (
         stream,
         workflow,
@@ -91,7 +98,7 @@ def insert_run(stream: StreamId, workflow: WorkflowId, created: RunCreated, at: 
         stream,
         created.function,
         created.queue,
-        latest["status"],
+        status,
         created.parent,
         created.parent_step,
         created.run_group,
@@ -99,9 +106,9 @@ def insert_run(stream: StreamId, workflow: WorkflowId, created: RunCreated, at: 
         created.retried_from,
         created.forked_from,
         at,
-        latest["finished_at"],
-        latest["problem"],
-        latest["owes_parent"],
+        finished_at,
+        problem,
+        int(owes_parent),
     )
     return INSERT_RUN, row
 

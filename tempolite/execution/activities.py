@@ -1,0 +1,159 @@
+"""Activities of a run: scheduling, attempts, losses, and what their ends mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tempolite.actors.messages import (
+    ActivityEnded,
+    ActivityJob,
+    ActivityLost,
+    RetryDue,
+    RunActivity,
+    SetTimer,
+)
+from tempolite.actors.workflow import ToQueue
+from tempolite.core import events
+from tempolite.core.failure import Failure
+from tempolite.core.history import StepKind, StepRecord
+from tempolite.core.identifiers import StepKey
+from tempolite.definitions import ActivityCall, activity_call
+from tempolite.execution.infos import ActivityInfo
+
+if TYPE_CHECKING:
+    from tempolite.execution.execution import Execution
+
+LOSSES_MAX = 3
+"""The third worker process that dies under the same activity fails it, whatever its policy."""
+
+
+class Activities:
+    """What a run's activities do."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self._log, self._steps, self._services = execution.log, execution.steps, execution.services
+        self._calls: dict[StepKey, ActivityCall] = {}
+
+    def schedule(
+        self, name: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> ActivityInfo[Any]:
+        """The code asks for an activity; everything that can be wrong is refused before it is recorded."""
+        self._execution.check_is_live()
+        call = activity_call(target)
+        call.shape.check(call.name, args, kwargs)
+        queue = call.options.queue or self._log.state.created.queue
+        self._services.check_queue(queue)
+        payload = self._services.encode_call(args, kwargs)
+        key = self._steps.next_key(name)
+        info: ActivityInfo[Any] = ActivityInfo(self._execution, key)
+        step = self._steps.known(key, StepKind.ACTIVITY, call.names)
+        self._calls[key] = call
+        if step is None:
+            self._log.record(events.ActivityScheduled(call.name, msgspec.Raw(payload), queue), key)
+            self._dispatch(self._log.state.steps[key], queue)
+        elif step.is_open and key not in self._log.in_flight:
+            self._dispatch_when_due(step, queue)
+        self._steps.expect(info, key, step)
+        return info
+
+    def clear(self) -> None:
+        """The run is over."""
+        self._calls.clear()
+
+    def take_end(self, message: ActivityEnded) -> None:
+        """An attempt returned or failed."""
+        step = self._current_attempt(message.step, message.schedule, message.attempt)
+        if step is None:
+            return
+        if message.failure is not None:
+            self._take_failure(step, message.failure)
+            return
+        assert message.result is not None, "an attempt ends with a value or a failure"
+        self._log.in_flight.pop(step.key, None)
+        self._log.record(events.ActivityCompleted(msgspec.Raw(message.result)), step.key, message.attempt)
+        self._steps.offer(step.key)
+
+    def take_loss(self, message: ActivityLost) -> None:
+        """A worker process died under an attempt, which is not used up by that."""
+        step = self._current_attempt(message.step, message.schedule, message.attempt)
+        if step is None:
+            return
+        self._log.record(events.ActivityWorkerLost(message.cause), step.key, message.attempt)
+        if step.losses < LOSSES_MAX:
+            self._dispatch(step, self._log.in_flight[step.key])
+        else:
+            self._give_up(step, worker_lost(step.losses, message.cause))
+
+    def take_retry(self, key: StepKey) -> None:
+        """The wait before the next attempt is over."""
+        step = self._log.state.steps.get(key)
+        if step is not None and step.is_open and key in self._log.in_flight:
+            self._dispatch(step, self._log.in_flight[key])
+
+    def _take_failure(self, step: StepRecord, failure: Failure) -> None:
+        attempt = step.attempts + 1
+        policy = (self._calls[step.key].options.retry or self._services.default_retry).recorded()
+        if not policy.allows(failure, attempt):
+            self._give_up(step, failure)
+            return
+        retry_at = self._log.now_us + round(policy.delay_s(attempt, self._services.draw()) * 1e6)
+        self._log.record(events.ActivityAttemptFailed(failure, retry_at), step.key, attempt)
+        self._dispatch_when_due(step, self._log.in_flight[step.key])
+
+    def _give_up(self, step: StepRecord, failure: Failure) -> None:
+        self._log.in_flight.pop(step.key, None)
+        self._log.record(events.ActivityFailed(failure), step.key, step.attempts + 1)
+        self._steps.offer(step.key)
+
+    def _current_attempt(self, key: StepKey, schedule: int, attempt: int) -> StepRecord | None:
+        """The step, if that is the attempt that we wait for; a late answer of another one is dropped (P6)."""
+        step = self._log.state.steps.get(key)
+        if step is None or not step.is_open or key not in self._log.in_flight:
+            return None
+        return step if step.scheduled_seq == schedule and step.attempts + 1 == attempt else None
+
+    def _dispatch_when_due(self, step: StepRecord, queue: str) -> None:
+        if step.retry_at is None or step.retry_at <= self._log.now_us:
+            self._dispatch(step, queue)
+            return
+        self._log.in_flight[step.key] = queue
+        self._log.send(SetTimer(self._log.workflow, f"retry {step.key}", step.retry_at, RetryDue(step.key)))
+
+    def _dispatch(self, step: StepRecord, queue: str) -> None:
+        """Sends the next attempt to its pool, once this turn is durable."""
+        log, call = self._log, self._calls[step.key]
+        log.in_flight[step.key] = queue
+        options, run = call.options, log.state.created.run
+        job = ActivityJob(
+            log.actor,
+            log.workflow,
+            step.key,
+            step.scheduled_seq,
+            step.attempts + 1,
+            call,
+            step.args,
+            f"{log.workflow}:{run}:{step.key}:{step.scheduled_seq}",
+            options.timeout_s,
+            options.grace,
+            options.priority,
+            step.losses > 0 or options.once or options.memory_limit is not None,
+        )
+        log.send(ToQueue(queue, RunActivity(job)))
+
+
+def worker_lost(losses: int, cause: str) -> Failure:
+    """The failure of an activity whose worker processes died."""
+    text = f"{losses} worker processes died under it, the last by {cause}"
+    names = ("WorkerLost", "ActivityError", "OutcomeError", "TempoliteError")
+    lineage = (*(f"tempolite.errors:{name}" for name in names), "builtins:Exception")
+    return Failure(
+        type_name=lineage[0],
+        message=text,
+        lineage=lineage,
+        args=[text],
+        state={"message": text, "cause": cause},
+        retryable=False,
+    )

@@ -1,0 +1,87 @@
+"""Children of a run: workflows that it started, each with a stream of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tempolite.actors.messages import ChildEnded, StartRun
+from tempolite.core import events
+from tempolite.core.events import RunCreated
+from tempolite.core.history import StepKind, StepRecord
+from tempolite.core.identifiers import WorkflowId
+from tempolite.core.retry import RetrySpec
+from tempolite.definitions import WorkflowCall, workflow_call
+from tempolite.execution.infos import ChildWorkflowInfo
+from tempolite.store import statements
+
+if TYPE_CHECKING:
+    from tempolite.execution.execution import Execution
+
+
+class Children:
+    """What a run's children do."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self._log, self._steps, self._services = execution.log, execution.steps, execution.services
+
+    def schedule(
+        self, name: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> ChildWorkflowInfo[Any]:
+        """The code asks for a child workflow."""
+        self._execution.check_is_live()
+        call = workflow_call(target)
+        call.shape.check(call.name, args, kwargs)
+        self._services.check_queue(call.options.queue or self._log.state.created.queue)
+        payload = self._services.encode_call(args, kwargs)
+        key = self._steps.next_key(name)
+        child = WorkflowId(call.options.id or f"{self._log.workflow}/{key}")
+        info: ChildWorkflowInfo[Any] = ChildWorkflowInfo(self._execution, key, child)
+        step = self._steps.known(key, StepKind.CHILD, call.names)
+        if step is None:
+            body = events.ChildScheduled(child, call.name, msgspec.Raw(payload), call.options.detach)
+            self._log.record(body, key)
+        recorded = self._log.state.steps[key]
+        info.id = recorded.child
+        if recorded.is_open:
+            self._start(recorded, call)
+        self._steps.expect(info, key, step)
+        return info
+
+    def take_end(self, message: ChildEnded) -> None:
+        """A child's outcome is durable in its stream; now it becomes one in ours."""
+        # Whatever we make of it, the child need not tell us again.
+        self._log.write((statements.SETTLE_CHILD, (message.child,)))
+        step = self._log.state.steps.get(message.step)
+        if step is None or not step.is_open or step.child != message.child:
+            return
+        if message.failure is not None or message.cancelled:
+            failure = message.failure or events.CANCELLED_FAILURE
+            self._log.record(events.ChildFailed(failure, message.cancelled), step.key)
+        else:
+            assert message.result is not None, "a child ends with a value, a failure or a cancellation"
+            self._log.record(events.ChildCompleted(msgspec.Raw(message.result)), step.key)
+        self._steps.offer(step.key)
+
+    def _start(self, step: StepRecord, call: WorkflowCall) -> None:
+        """Asks for the child; a second time is harmless, it is known by its id."""
+        options, mine = call.options, self._log.state.created
+        created = RunCreated(
+            function=step.function,
+            args=msgspec.Raw(step.args),
+            seed=self._services.new_seed(),
+            queue=options.queue or mine.queue,
+            run_group=step.child if step.detached else mine.run_group,
+            parent=self._log.workflow,
+            parent_step=step.key,
+            on_parent_close=options.on_parent_close,
+            priority=options.priority,
+            retry=options.retry.recorded() if options.retry else RetrySpec(),
+            timeout_s=options.timeout_s,
+            deferred=options.defer,
+            detached=step.detached,
+            versions=dict(options.versions),
+        )
+        self._log.send(StartRun(WorkflowId(step.child), created, self._log.workflow, code=call))

@@ -11,22 +11,17 @@ all, what waits behind it is taken back.
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import logging
 from collections.abc import Callable
 from typing import Any, assert_never
 
-import msgspec
-
 from tempolite.actors import frames
 from tempolite.actors.actor import LATER, Actor, receives
+from tempolite.actors.attempts import LOST_TYPE, Attempt, Durations, Seat, WaitingList
 from tempolite.actors.dispatcher import TimerHandle
 from tempolite.actors.futures import Reply
 from tempolite.actors.messages import (
-    ActivityEnded,
-    ActivityJob,
-    ActivityLost,
     AttemptExpired,
     CancelActivities,
     Drain,
@@ -35,17 +30,10 @@ from tempolite.actors.messages import (
     WorkerDied,
     WorkerSpoke,
 )
-from tempolite.core.failure import Failure
 from tempolite.core.identifiers import StepKey, WorkflowId
 from tempolite.core.queues import Queue, TokenBucket, starts_per_second
 
 logger = logging.getLogger("tempolite")
-
-PREFETCH_MAX = 32
-"""Attempts that one worker is given beyond its slots."""
-
-SHORT_S = 0.002
-"""An activity that takes less, by its moving average, may be prefetched."""
 
 STALL_S = 0.02
 """What waits behind an activity that runs longer than this is taken back."""
@@ -55,40 +43,6 @@ START_FAILURES_MAX = 3
 
 HANG_UP_S = 1.0
 """An idle worker that has not ended this long after its socket was closed is killed."""
-
-DURATIONS_MAX = 1_000
-TIMEOUT_TYPE = "tempolite.errors:ActivityTimeout"
-LOST_TYPE = "tempolite.errors:WorkerLost"
-
-
-class Attempt(msgspec.Struct, eq=False):
-    """An attempt that the pool knows of."""
-
-    job_id: int
-    job: ActivityJob
-    started_s: float | None = None
-    timer: TimerHandle | None = None
-    is_expired: bool = False
-    is_cancelled: bool = False
-    needs_alone: bool = False
-    is_revoking: bool = False
-
-    @property
-    def is_alone(self) -> bool:
-        return self.job.alone or self.needs_alone
-
-
-class Seat(msgspec.Struct, eq=False):
-    """A worker and what it was given, in order; the first ``slots`` of these are running."""
-
-    worker: Any
-    attempts: dict[int, Attempt] = {}
-    is_ready: bool = False
-    is_leaving: bool = False
-    has_only_short: bool = True
-
-    def running(self, slots: int) -> list[Attempt]:
-        return list(itertools.islice(self.attempts.values(), slots))
 
 
 class ActivityPool(Actor):
@@ -111,11 +65,10 @@ class ActivityPool(Actor):
         self.queue = queue
         self._workers_max = workers
         self._make_worker = make_worker
-        self._waiting: list[tuple[int, int, Attempt]] = []
-        self._order = itertools.count()
+        self._waiting = WaitingList()
         self._job_ids = itertools.count(1)
         self._seats: dict[int, Seat] = {}
-        self._durations: dict[str, float] = {}
+        self._durations = Durations()
         self._overtime: dict[tuple[WorkflowId, StepKey], int] = {}
         self._bucket: TokenBucket | None = None
         self._drain_reply: Reply[None] | None = None
@@ -133,7 +86,7 @@ class ActivityPool(Actor):
     @receives(RunActivity)
     def on_run_activity(self, message: RunActivity) -> None:
         """Queues an attempt; it begins when a worker has room."""
-        self._queue_up(Attempt(next(self._job_ids), message.job))
+        self._waiting.add(Attempt(next(self._job_ids), message.job))
         self._assign_soon()
 
     @receives(CancelActivities)
@@ -144,8 +97,7 @@ class ActivityPool(Actor):
             job = attempt.job
             return job.workflow == message.workflow and (not message.steps or job.step in message.steps)
 
-        self._waiting = [item for item in self._waiting if not is_meant(item[2])]
-        heapq.heapify(self._waiting)
+        self._waiting.remove_if(is_meant)
         for seat in list(self._seats.values()):
             for attempt in filter(is_meant, list(seat.attempts.values())):
                 attempt.is_cancelled = True
@@ -178,7 +130,7 @@ class ActivityPool(Actor):
             if attempt.is_cancelled:
                 continue
             if attempt.is_expired:
-                self._tell_timeout(attempt)
+                attempt.tell_timeout()
             elif attempt in running and not was_killed_by_us and seat.is_ready:
                 self._charge(attempt, message.cause, is_shared=len(running) > 1)
             else:
@@ -202,9 +154,9 @@ class ActivityPool(Actor):
     def on_drain(self, _message: Drain) -> Any:
         """Starts nothing more; answers when nothing runs."""
         self._is_draining = True
-        self._waiting.clear()
+        self._waiting.remove_if(lambda _attempt: True)
         for seat in self._seats.values():
-            self._revoke_behind(seat)
+            seat.revoke_behind(self.queue.slots)
         self._drain_reply = self.reply_to
         self._after_change()
         return LATER
@@ -237,14 +189,9 @@ class ActivityPool(Actor):
 
     # ── from waiting to running ─────────────────────────────────────────────────────────────────────────
 
-    def _queue_up(self, attempt: Attempt, *, first: bool = False) -> None:
-        order = -attempt.job_id if first else next(self._order)
-        heapq.heappush(self._waiting, (-attempt.job.priority, order, attempt))
-
     def _queue_again(self, attempt: Attempt) -> None:
-        attempt.started_s, attempt.timer, attempt.is_revoking = None, None, False
         if not self._is_draining:
-            self._queue_up(attempt, first=True)
+            self._waiting.add_again(attempt)
 
     def _assign_soon(self) -> None:
         # Once a round: a worker then gets all its new work with one write.
@@ -254,49 +201,30 @@ class ActivityPool(Actor):
 
     def _assign(self) -> None:
         self._is_assigning = False
-        held: list[tuple[int, int, Attempt]] = []
-        while self._waiting and not self._is_draining:
-            attempt = self._waiting[0][2]
-            if (attempt.job.workflow, attempt.job.step) in self._overtime:
-                # The thread that ran out of its time is still at it: no second one beside it.
-                held.append(heapq.heappop(self._waiting))
-                continue
+        while not self._is_draining and (attempt := self._waiting.first(self._is_held)) is not None:
             seat = self._seat_for(attempt)
             if seat is None or not self._may_start():
-                break
-            heapq.heappop(self._waiting)
+                return
+            self._waiting.remove(attempt)
             self._give(seat, attempt)
-        for item in held:
-            heapq.heappush(self._waiting, item)
+
+    def _is_held(self, attempt: Attempt) -> bool:
+        """Whether a thread that ran out of its time is still at it: no second one beside it."""
+        return (attempt.job.workflow, attempt.job.step) in self._overtime
 
     def _seat_for(self, attempt: Attempt) -> Seat | None:
         """The worker with the fewest attempts that has room for this one; a new one where allowed."""
         best: Seat | None = None
         for seat in self._seats.values():
-            if self._has_room(seat, attempt) and (best is None or len(seat.attempts) < len(best.attempts)):
+            if seat.has_room(attempt, self.queue.slots, self._durations) and (
+                best is None or len(seat.attempts) < len(best.attempts)
+            ):
                 best = seat
                 if not seat.attempts:
                     break
         if (best is None or best.attempts) and len(self._seats) < self._workers_max:
             return self._hire()
         return best
-
-    def _has_room(self, seat: Seat, attempt: Attempt) -> bool:
-        count = len(seat.attempts)
-        if seat.is_leaving:
-            return False
-        if count == 0:
-            return True
-        if attempt.is_alone or next(iter(seat.attempts.values())).is_alone:
-            return False
-        if count < self.queue.slots:
-            return True
-        if not seat.worker.can_prefetch or count >= self.queue.slots + PREFETCH_MAX:
-            return False
-        return seat.has_only_short and self._is_short(attempt)
-
-    def _is_short(self, attempt: Attempt) -> bool:
-        return self._durations.get(attempt.job.call.name, SHORT_S) < SHORT_S
 
     def _hire(self) -> Seat:
         worker = self._make_worker(self._on_frames, self._on_death)
@@ -320,16 +248,13 @@ class ActivityPool(Actor):
         self._assign_soon()
 
     def _give(self, seat: Seat, attempt: Attempt) -> None:
-        if not seat.attempts:
-            seat.has_only_short = True
-        seat.attempts[attempt.job_id] = attempt
-        seat.has_only_short = seat.has_only_short and self._is_short(attempt)
+        seat.add(attempt, self._durations)
         try:
             seat.worker.run(attempt.job_id, attempt.job)
         except Exception as error:
             # The callable can't be shipped: that is the caller's error, not the worker's.
             seat.attempts.pop(attempt.job_id, None)
-            self._tell_failure(attempt, type(error), str(error))
+            attempt.tell_failure(type(error), str(error))
             return
         now_s = self.dispatcher.clock.monotonic_s()
         self._start_clocks(seat, now_s)
@@ -356,12 +281,10 @@ class ActivityPool(Actor):
         match frame:
             case frames.Done():
                 if (attempt := self._take(seat, frame)) is not None:
-                    job = attempt.job
-                    self._tell(job, ActivityEnded(job.step, job.schedule, job.attempt, frame.result))
+                    attempt.tell_result(frame.result)
             case frames.Failed():
                 if (attempt := self._take(seat, frame)) is not None:
-                    job = attempt.job
-                    self._tell(job, ActivityEnded(job.step, job.schedule, job.attempt, None, frame.failure))
+                    attempt.tell(frame.failure)
             case frames.Unknown():
                 self._on_unknown(seat, frame)
             case frames.Revoked():
@@ -381,37 +304,27 @@ class ActivityPool(Actor):
             return None
         if attempt.timer is not None:
             attempt.timer.cancel()
-        self._learn_duration(attempt.job.call.name, frame.took_s)
+        self._durations.learn(attempt.job.call.name, frame.took_s)
         if not seat.worker.can_be_killed:
             self._overtime.pop((attempt.job.workflow, attempt.job.step), None)
         if attempt.is_expired or attempt.is_cancelled:
             self.results_dropped += 1
             if attempt.is_expired and seat.worker.can_be_killed:
-                self._tell_timeout(attempt)
+                attempt.tell_timeout()
             return None
         return attempt
 
-    def _learn_duration(self, name: str, seconds: float) -> None:
-        before = self._durations.get(name)
-        if before is None and len(self._durations) >= DURATIONS_MAX:
-            self._durations.clear()
-        self._durations[name] = seconds if before is None else 0.8 * before + 0.2 * seconds
-
     def _on_unknown(self, seat: Seat, frame: frames.Unknown) -> None:
+        """No name leads to the callable over there: it goes by value, to every worker from now on."""
         attempt = seat.attempts.pop(frame.job_id, None)
         if attempt is None or attempt.is_cancelled:
             return
         try:
-            shipped = seat.worker.ship_by_value(frame.callable_id)
+            attempt.job.call.ship_by_value(frame.reason)
         except Exception as error:
-            self._tell_failure(attempt, type(error), f"{frame.reason}; and by value: {error}")
-            return
-        if not shipped or attempt.needs_alone:
-            # Alone marks a second try here: by value it can't be loaded either.
-            self._tell_failure(attempt, ImportError, f"the worker can't load it: {frame.reason}")
-            return
-        attempt.needs_alone = True
-        self._queue_again(attempt)
+            attempt.tell_failure(type(error), str(error))
+        else:
+            self._queue_again(attempt)
 
     # ── stopping ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -420,23 +333,17 @@ class ActivityPool(Actor):
         if not worker.can_be_killed:
             self._overtime[attempt.job.workflow, attempt.job.step] = attempt.job_id
             if attempt.is_expired:
-                self._tell_timeout(attempt)
+                attempt.tell_timeout()
             return
         if attempt not in seat.running(self.queue.slots):
             worker.revoke(attempt.job_id)
             return
         if not seat.is_leaving:
             seat.is_leaving = True
-            self._revoke_behind(seat)
+            seat.revoke_behind(self.queue.slots)
             worker.terminate()
             grace_s = attempt.job.grace_s
             self.dispatcher.call_at(self.dispatcher.clock.monotonic_s() + grace_s, worker.kill)
-
-    def _revoke_behind(self, seat: Seat) -> None:
-        for attempt in list(seat.attempts.values())[self.queue.slots :]:
-            if not attempt.is_revoking:
-                attempt.is_revoking = True
-                seat.worker.revoke(attempt.job_id)
 
     def _watch_for_stall(self, now_s: float) -> None:
         if self._stall_timer is None:
@@ -450,8 +357,8 @@ class ActivityPool(Actor):
                 continue
             oldest = next(iter(seat.attempts.values()))
             if oldest.started_s is not None and now_s - oldest.started_s >= STALL_S:
-                self._learn_duration(oldest.job.call.name, now_s - oldest.started_s)
-                self._revoke_behind(seat)
+                self._durations.learn(oldest.job.call.name, now_s - oldest.started_s)
+                seat.revoke_behind(self.queue.slots)
             self._watch_for_stall(now_s)
 
     def _charge(self, attempt: Attempt, cause: str, *, is_shared: bool) -> None:
@@ -460,8 +367,7 @@ class ActivityPool(Actor):
             attempt.needs_alone = True
             self._queue_again(attempt)
         else:
-            job = attempt.job
-            self._tell(job, ActivityLost(job.step, job.schedule, job.attempt, cause))
+            attempt.tell_loss(cause)
 
     def _note_start_failure(self, seat: Seat) -> None:
         if seat.is_ready or seat.is_leaving:
@@ -471,25 +377,11 @@ class ActivityPool(Actor):
             return
         self._start_failures = 0
         logger.error("queue %r: worker processes end before they are ready", self.queue.name)
-        waiting, self._waiting = self._waiting, []
-        for attempt in [*seat.attempts.values(), *(item[2] for item in waiting)]:
-            self._tell_failure(attempt, None, "worker processes end before they are ready", LOST_TYPE)
+        for attempt in [*seat.attempts.values(), *self._waiting.remove_if(lambda _attempt: True)]:
+            attempt.tell_failure(None, "worker processes end before they are ready", LOST_TYPE)
         seat.attempts.clear()
 
     # ── telling ─────────────────────────────────────────────────────────────────────────────────────────
-
-    def _tell_timeout(self, attempt: Attempt) -> None:
-        text = f"attempt {attempt.job.attempt} ran longer than {attempt.job.timeout_s:g} s"
-        self._tell_failure(attempt, None, text, TIMEOUT_TYPE)
-
-    def _tell_failure(self, attempt: Attempt, kind: type | None, text: str, name: str = "") -> None:
-        job = attempt.job
-        failure = failure_of(kind, text, name)
-        self._tell(job, ActivityEnded(job.step, job.schedule, job.attempt, None, failure))
-
-    def _tell(self, job: ActivityJob, message: ActivityEnded | ActivityLost) -> None:
-        if job.sender.is_alive():
-            job.sender.tell(message)
 
     def _tell_self(self, message: Any) -> None:
         self.actor_ref.tell(message)
@@ -510,12 +402,3 @@ class ActivityPool(Actor):
         if self._gone_reply is not None and not self._seats:
             self._gone_reply.set(None)
             self._gone_reply = None
-
-
-def failure_of(kind: type | None, text: str, name: str = "") -> Failure:
-    """A failure that the pool itself found, as if it had been raised."""
-    if kind is not None:
-        lineage = tuple(f"{base.__module__}:{base.__qualname__}" for base in kind.__mro__ if base is not object)
-        return Failure(type_name=lineage[0], message=text, lineage=lineage)
-    lineage = (name, "tempolite.errors:ActivityError", "builtins:TimeoutError", "builtins:Exception")
-    return Failure(type_name=name, message=text, lineage=lineage)

@@ -141,7 +141,9 @@ class Inbox:
             except IndexError:
                 return
             if envelope.reply_to is not None:
-                _settle_quietly(envelope.reply_to, ActorDeadError("the actor stopped before it read the message"))
+                _settle_quietly(
+                    envelope.reply_to, ActorDeadError("the actor stopped before it read the message")
+                )
 
 
 class Actor(pykka.Actor):
@@ -158,7 +160,10 @@ class Actor(pykka.Actor):
         cls._handlers = handlers
 
     def __init__(
-        self, *, urn: str | None = None, on_actor_failure: Callable[[Actor, BaseException], None] | None = None
+        self,
+        *,
+        urn: str | None = None,
+        on_actor_failure: Callable[[Actor, BaseException], None] | None = None,
     ) -> None:
         # In place of Pykka's: its UUID and its event would be a tenth of the cost of a run. These four
         # attributes are all that it sets, which a contract test holds on to.

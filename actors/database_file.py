@@ -264,7 +264,9 @@ class DatabaseFile:
         version = run(connection, "PRAGMA user_version")[0][0]
         known = len(self.layout.migrations)
         if version > known:
-            raise SchemaTooNew(f"{self.path} has schema {version}, this Tempolite knows {known}; use a newer one")
+            raise SchemaTooNew(
+                f"{self.path} has schema {version}, this Tempolite knows {known}; use a newer one"
+            )
         if version == 0 and run(connection, "SELECT count(*) FROM sqlite_schema")[0][0]:
             raise NotADatabase(f"{self.path} holds somebody else's tables; it was left untouched")
         if version == known:

@@ -239,7 +239,9 @@ class Directory(Actor):
         self._forget(message.workflow)
         if message.is_final or self._closed is not None:
             return
-        logger.warning("workflow %r: a turn was not committed, it is tried again: %s", message.workflow, message.error)
+        logger.warning(
+            "workflow %r: a turn was not committed, it is tried again: %s", message.workflow, message.error
+        )
         self._busy.add(message.workflow)
         self._held_back += 1
         due_s = self.dispatcher.clock.monotonic_s() + RETRY_COMMIT_S
@@ -336,5 +338,3 @@ class Directory(Actor):
         waiters, self._idle_waiters = self._idle_waiters, []
         for reply in waiters:
             reply.set(None)
-
-

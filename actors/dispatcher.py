@@ -23,6 +23,7 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from tempolite.actors.actor import Inbox
@@ -171,11 +172,8 @@ class ThreadDispatcher:
         return threading.current_thread() is self._thread
 
     def wake(self) -> None:
-        try:
+        with suppress(OSError):  # closed: nobody sleeps there any more
             os.eventfd_write(self._wake_fd, 1)
-        except OSError:
-            # Closed: nobody sleeps there any more.
-            pass
 
     def _run(self) -> None:
         enter_round(self)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -117,12 +117,12 @@ class Shipping(msgspec.Struct, frozen=True):
     Attributes:
         identity: equal for callables that are interchangeable, and for no others.
         name: ``module:qualname``; empty where no name leads to it.
-        code: makes it by value; called when the name is empty, or of no use over there.
+        code: it by value, where the name is empty.
     """
 
     identity: Any
     name: str
-    code: Callable[[], bytes]
+    code: bytes = b""
 
 
 ToWorker = Hello | Ship | Run | Revoke | Forget

@@ -135,7 +135,9 @@ class PersistenceActor(Actor):
         except apsw.FullError as error:
             self._settle_unknown(batch, StorageFull(f"{self._file.path}: no space left: {error}"))
         except Exception as error:
-            self._settle_unknown(batch, StorageFailed(f"{self._file.path}: a write failed: {error}"), fatal=True)
+            self._settle_unknown(
+                batch, StorageFailed(f"{self._file.path}: a write failed: {error}"), fatal=True
+            )
         else:
             for commit in batch:
                 _tell(commit, Committed(commit.turn))

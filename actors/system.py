@@ -108,7 +108,9 @@ class ActorSystem:
     def add_queue(self, queue: Queue) -> None:
         """Starts a queue's pool."""
         on_failure = self.supervisor.on_child_failure
-        pool = ActivityPool(queue, worker_count(queue), self._worker_maker(queue), on_actor_failure=on_failure)
+        pool = ActivityPool(
+            queue, worker_count(queue), self._worker_maker(queue), on_actor_failure=on_failure
+        )
         self.supervisor.add(pool, self._dispatcher)
         self.pools[queue.name] = pool
         self._pool_refs[queue.name] = pool.actor_ref
@@ -122,7 +124,9 @@ class ActorSystem:
         try:
             return self._pool_refs[queue]
         except KeyError:
-            raise QueueNotFound(f"no queue named {queue!r}; there are {', '.join(sorted(self.pools))}") from None
+            raise QueueNotFound(
+                f"no queue named {queue!r}; there are {', '.join(sorted(self.pools))}"
+            ) from None
 
     def ask_nowait(self, actor: pykka.ActorRef[Any], message: Any) -> Any:
         """Asks one of the actors; the reply is awaitable."""
@@ -144,7 +148,9 @@ class ActorSystem:
             try:
                 self._dispatcher.wait(reply, max(0.0, deadline_s - self._options.clock.monotonic_s()))
             except pykka.Timeout:
-                logger.warning("activities still run after %g s; they are ended and will run again", timeout_s)
+                logger.warning(
+                    "activities still run after %g s; they are ended and will run again", timeout_s
+                )
                 break
         # What the last results led to is committed; the third round answers the second one's turns.
         for _ in range(2):

@@ -42,6 +42,10 @@ class Interpreter(Protocol):
         """The callable of a ``Ship``; raises ``LookupError`` when no name leads to it."""
         ...
 
+    def prepare(self, target: Any) -> Any:
+        """A callable of this process, as ``load`` gives it."""
+        ...
+
     def is_async(self, call: Any) -> bool:
         """Whether it must be awaited."""
         ...
@@ -128,7 +132,9 @@ class Worker:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-    async def _serve_slot(self, run: frames.Run, free: asyncio.Semaphore, threads: ThreadPoolExecutor) -> None:
+    async def _serve_slot(
+        self, run: frames.Run, free: asyncio.Semaphore, threads: ThreadPoolExecutor
+    ) -> None:
         call = self._calls.get(run.callable_id)
         try:
             if call is None or not self._interpreter.is_async(call):

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,6 +43,10 @@ class ShippableCall(Protocol):
 
     def shipping(self) -> frames.Shipping:
         """How it travels."""
+        ...
+
+    def ship_by_value(self, reason: str) -> None:
+        """Its name led nowhere in a worker; raises when it went by value already."""
         ...
 
 
@@ -81,7 +86,7 @@ class WorkerProcess:
         self._outgoing: list[bytes] = []
         self._unsent = b""
         self._is_hooked = False
-        self._calls: OrderedDict[Any, tuple[int, frames.Shipping]] = OrderedDict()
+        self._calls: OrderedDict[Any, int] = OrderedDict()
         self._next_call = 1
         self._is_watching_out = False
         self.is_gone = False
@@ -96,14 +101,6 @@ class WorkerProcess:
         context = (str(job.workflow), str(job.step), job.attempt, job.idempotency_key)
         self._say(frames.Run(job_id, callable_id, job.args, context))
 
-    def ship_by_value(self, callable_id: int) -> bool:
-        """Sends a callable again, as code; False when it was forgotten."""
-        for number, shipping in self._calls.values():
-            if number == callable_id:
-                self._say(frames.Ship(number, "", shipping.code()))
-                return True
-        return False
-
     def revoke(self, job_id: int) -> None:
         """Asks for an attempt back that has not begun."""
         self._say(frames.Revoke(job_id))
@@ -115,10 +112,8 @@ class WorkerProcess:
     def kill(self) -> None:
         """SIGKILL, to the whole process group."""
         if not self.is_gone:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
     def hang_up(self) -> None:
         """Closes the socket; an idle worker ends by itself."""
@@ -196,10 +191,8 @@ class WorkerProcess:
 
     def _signal(self, number: int) -> None:
         if not self.is_gone:
-            try:
+            with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)
-            except ProcessLookupError:
-                pass
 
     # ── talking ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -207,12 +200,12 @@ class WorkerProcess:
         known = self._calls.get(shipping.identity)
         if known is not None:
             self._calls.move_to_end(shipping.identity)
-            return known[0]
+            return known
         number, self._next_call = self._next_call, self._next_call + 1
-        self._calls[shipping.identity] = (number, shipping)
-        self._say(frames.Ship(number, shipping.name, b"" if shipping.name else shipping.code()))
+        self._calls[shipping.identity] = number
+        self._say(frames.Ship(number, shipping.name, shipping.code))
         if len(self._calls) > CALLS_MAX:
-            _, (oldest, _shipping) = self._calls.popitem(last=False)
+            _, oldest = self._calls.popitem(last=False)
             self._say(frames.Forget(oldest))
         return number
 
@@ -247,7 +240,6 @@ class WorkerProcess:
         if self._unsent or sent == 0 or self._is_watching_out:
             self._dispatcher.watch(self._socket.fileno(), events, self._on_ready)
         self._is_watching_out = bool(self._unsent)
-
 
 
 def _hello(settings: WorkerSettings, slots: int) -> frames.Hello:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -76,6 +77,8 @@ def run_job(interpreter: Interpreter, job_id: int, job: ActivityJob) -> frames.F
     """Runs an attempt in this thread; whatever it raises becomes data."""
     context = (str(job.workflow), str(job.step), job.attempt, job.idempotency_key)
     try:
-        return frames.Done(job_id, interpreter.run(job.call.callable, job.args, context))
+        began_s = time.monotonic()
+        result = interpreter.run(interpreter.prepare(job.call.target), job.args, context)
+        return frames.Done(job_id, result, time.monotonic() - began_s)
     except BaseException as error:
         return frames.Failed(job_id, interpreter.capture(error))

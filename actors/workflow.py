@@ -145,7 +145,9 @@ class WorkflowActor(Actor):
         created: answered with the workflow id once the run is durable.
     """
 
-    def __init__(self, execution: Execution, routes: Routes, created: Reply[Any] | None, **options: Any) -> None:
+    def __init__(
+        self, execution: Execution, routes: Routes, created: Reply[Any] | None, **options: Any
+    ) -> None:
         super().__init__(urn=execution.workflow, **options)
         self._execution = execution
         self._routes = routes
@@ -234,5 +236,3 @@ class WorkflowActor(Actor):
         workflow, stream = self._execution.workflow, self._execution.stream
         self._routes.directory.tell(RunDiscarded(workflow, stream, self.take_mail(), error, is_final))
         self.stop_now()
-
-

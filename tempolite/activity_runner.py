@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from tempolite.activity_context import ActivityContext
-from tempolite.codec import JsonCodec, load_callable, resolve_name
+from tempolite.calls import ActivityCall
+from tempolite.codec import JsonCodec, load_shipped, resolve_name
 from tempolite.core.failure import Failure
-from tempolite.definitions import ActivityCall
 from tempolite.errors import PayloadTooLarge
 from tempolite.failures import capture_failure
 
@@ -23,6 +22,22 @@ OWN_FRAMES = 2
 """Frames of ours between the top of a traceback and the activity."""
 
 Context = tuple[str, str, int, str]
+
+
+class Loaded(NamedTuple):
+    """A callable that can be run.
+
+    Attributes:
+        function: what is called.
+        takes_context: its first parameter is the context.
+        is_async: it must be awaited.
+        codec: of its arguments and its result.
+    """
+
+    function: Callable[..., Any]
+    takes_context: bool
+    is_async: bool
+    codec: JsonCodec
 
 
 class ActivityRunner:
@@ -37,51 +52,48 @@ class ActivityRunner:
         self._payload_limit: int = settings["payload_limit"]
         self._codec = codec or JsonCodec()
 
-    def load(self, name: str, code: bytes) -> Callable[..., Any]:
+    def load(self, name: str, code: bytes) -> Loaded:
         """The callable that was shipped.
 
         Raises:
             LookupError: no name leads to it here.
         """
-        found = load_callable(code) if code else resolve_name(name, import_module=True)
-        call = getattr(found, "fn", found)
-        if not callable(call):
-            call = call.run
-        self._codec.learn(call)
-        return call  # type: ignore[no-any-return]
+        if not code:
+            return self.prepare(resolve_name(name, import_module=True))
+        # By value each callable brings its own copies of the classes of ``__main__``.
+        fn, types = load_shipped(code)
+        return self.prepare(fn, JsonCodec(types))
 
-    def is_async(self, call: Callable[..., Any]) -> bool:
+    def prepare(self, target: Any, codec: JsonCodec | None = None) -> Loaded:
+        """A callable of this process, looked at."""
+        call, codec = ActivityCall(target), codec or self._codec
+        codec.learn(call.callable)
+        return Loaded(call.callable, call.takes_context, call.is_async, codec)
+
+    def is_async(self, loaded: Loaded) -> bool:
         """Whether it must be awaited."""
-        return _facts(call)[1]
+        return loaded.is_async
 
-    def run(self, call: Callable[..., Any], args: bytes, context: Context) -> bytes:
+    def run(self, loaded: Loaded, args: bytes, context: Context) -> bytes:
         """Runs it here and now; an ``async def`` on a loop of its own."""
-        if self.is_async(call):
-            return asyncio.run(self.run_async(call, args, context))
-        positional, named = self._arguments(call, args, context)
-        return self._encoded(call(*positional, **named))
+        if loaded.is_async:
+            return asyncio.run(self.run_async(loaded, args, context))
+        positional, named = _arguments(loaded, args, context)
+        return self._encoded(loaded, loaded.function(*positional, **named))
 
-    async def run_async(self, call: Callable[..., Any], args: bytes, context: Context) -> bytes:
+    async def run_async(self, loaded: Loaded, args: bytes, context: Context) -> bytes:
         """Awaits it."""
-        positional, named = self._arguments(call, args, context)
-        return self._encoded(await call(*positional, **named))
+        positional, named = _arguments(loaded, args, context)
+        return self._encoded(loaded, await loaded.function(*positional, **named))
 
     def capture(self, error: BaseException) -> Failure:
         """An error as data; never raises."""
         return capture_failure(error, self._codec, skip_frames=OWN_FRAMES)
 
-    def _arguments(
-        self, call: Callable[..., Any], args: bytes, context: Context
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        positional, named = self._codec.decode_call(args)
-        if _facts(call)[0]:
-            positional = (ActivityContext(*context), *positional)
-        return positional, named
-
-    def _encoded(self, value: Any) -> bytes:
+    def _encoded(self, loaded: Loaded, value: Any) -> bytes:
         if inspect.isawaitable(value):
             raise TypeError("the activity returned an awaitable: declare it with `async def`")
-        payload = self._codec.encode(value, "result")
+        payload = loaded.codec.encode(value, "result")
         if len(payload) > self._payload_limit:
             raise PayloadTooLarge(
                 f"result: {len(payload)} bytes, more than payload_limit={self._payload_limit}; "
@@ -90,15 +102,8 @@ class ActivityRunner:
         return payload
 
 
-@lru_cache(maxsize=4_096)
-def _facts_of_function(call: Callable[..., Any]) -> tuple[bool, bool]:
-    looked_at = ActivityCall(call)
-    return looked_at.takes_context, looked_at.is_async
-
-
-def _facts(call: Callable[..., Any]) -> tuple[bool, bool]:
-    """Whether it takes a context, and whether it must be awaited."""
-    try:
-        return _facts_of_function(call)
-    except TypeError:  # not hashable
-        return _facts_of_function.__wrapped__(call)
+def _arguments(loaded: Loaded, args: bytes, context: Context) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    positional, named = loaded.codec.decode_call(args)
+    if loaded.takes_context:
+        positional = (ActivityContext(*context), *positional)
+    return positional, named

@@ -313,7 +313,7 @@ class NonRetryable(OutcomeError):
     """Raise it in an activity or a workflow to fail at once, whatever the retry policy says."""
 
 
-class RemoteTraceback(Exception):  # noqa: N818 - a carrier of text, shown as a cause
+class RemoteTraceback(Exception):
     """Text of a traceback from another process or another run; the ``__cause__`` of a rebuilt error."""
 
     def __str__(self) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from tempolite.calls import WorkflowCall, workflow_call
 from tempolite.codec import JsonCodec
-from tempolite.definitions import DECLARED, WorkflowCall, callable_name, workflow_call
+from tempolite.definitions import DECLARED, callable_name
 from tempolite.errors import InvalidArguments
 
 

@@ -137,7 +137,9 @@ class RunState(msgspec.Struct):
             case events.ActivityFailed():
                 self._close(entry, Outcome(entry.seq, entry.at, failure=body.failure))
             case events.ChildFailed():
-                self._close(entry, Outcome(entry.seq, entry.at, failure=body.failure, cancelled=body.cancelled))
+                self._close(
+                    entry, Outcome(entry.seq, entry.at, failure=body.failure, cancelled=body.cancelled)
+                )
             case events.SideEffectCompleted():
                 self._open(entry, StepKind.SIDE_EFFECT)
                 self._close(entry, Outcome(entry.seq, entry.at, bytes(body.result)))

@@ -22,13 +22,13 @@ from tempolite.actors.database_file import DatabaseFile, run
 from tempolite.actors.messages import AwaitIdle, AwaitOutcome, FunctionRegistered, RunEnded, StartRun
 from tempolite.actors.system import ActorSystem, SystemOptions
 from tempolite.actors.worker_process import WorkerSettings
+from tempolite.calls import WorkflowCall
 from tempolite.codec import JsonCodec
 from tempolite.core.events import RunCreated
 from tempolite.core.identifiers import WorkflowId
 from tempolite.core.queues import DEFAULT_QUEUE, Queue
 from tempolite.core.retry import RetryPolicy, RetrySpec
 from tempolite.core.status import Status
-from tempolite.definitions import WorkflowCall
 from tempolite.engine.handle import WorkflowInfo
 from tempolite.engine.listing import Event, Page, QueueInfo, checked_limit, event_of, run_filter
 from tempolite.engine.run_store import RunsInFile
@@ -102,7 +102,9 @@ class Tempolite:
         self._clock = clock or SystemClock()
         self._wait_for_lock = wait_for_lock
         self._payload_limit = payload_limit
-        self._services = Services(self.codec, default_retry, payload_limit, self._check_queue, random.Random())
+        self._services = Services(
+            self.codec, default_retry, payload_limit, self._check_queue, random.Random()
+        )
         self._seed: int | None = None
         self._phase = _Phase.NEW
         self._lifecycle = threading.Lock()
@@ -419,7 +421,9 @@ class Tempolite:
         self._failure = StorageFailed(f"the engine stopped: {error}")
         self._system.directory.close(self._failure)
 
-    def _start_request(self, id: str | None, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StartRun:
+    def _start_request(
+        self, id: str | None, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> StartRun:
         self._check_started()
         if id is not None and (not isinstance(id, str) or not id):
             raise InvalidArguments(f"id is {id!r}, expected a non-empty text or None")
@@ -448,7 +452,13 @@ class Tempolite:
         """A UUIDv7 (RFC 9562) as hex digits: ids made one after another lie side by side in the index."""
         millis = self._clock.now_us() // 1_000
         drawn = uuid.uuid4().int
-        bits = (millis & (1 << 48) - 1) << 80 | 7 << 76 | (drawn >> 64 & 0xFFF) << 64 | 2 << 62 | drawn & (1 << 62) - 1
+        bits = (
+            (millis & (1 << 48) - 1) << 80
+            | 7 << 76
+            | (drawn >> 64 & 0xFFF) << 64
+            | 2 << 62
+            | drawn & (1 << 62) - 1
+        )
         return f"{bits:032x}"
 
     def _check_queue(self, queue: str) -> None:
@@ -466,7 +476,9 @@ class Tempolite:
         try:
             return self._system.ask(actor, message, COMMIT_S)
         except pykka.Timeout:
-            raise StorageFailed(f"no commit within {COMMIT_S:g} s; the call may or may not take effect") from None
+            raise StorageFailed(
+                f"no commit within {COMMIT_S:g} s; the call may or may not take effect"
+            ) from None
         except pykka.ActorDeadError:
             self._check_started()
             raise EngineClosed("the engine was closed") from None

@@ -100,7 +100,9 @@ class RunsInFile:
         return RunEnded(workflow, status, result, failure)
 
     def _entries(self, stored: StoredRun) -> Iterator[Entry]:
-        for seq, type_name, step, attempt, payload, at, check in self._rows(queries.STREAM_EVENTS, stored.stream):
+        for seq, type_name, step, attempt, payload, at, check in self._rows(
+            queries.STREAM_EVENTS, stored.stream
+        ):
             if statements.checksum(type_name, step, payload.encode()) != check:
                 raise DatabaseDamaged(f"workflow {stored.workflow!r}: event {seq} ({type_name}) was changed")
             try:

@@ -15,11 +15,11 @@ from tempolite.actors.messages import (
     SetTimer,
 )
 from tempolite.actors.workflow import ToQueue
+from tempolite.calls import ActivityCall, activity_call
 from tempolite.core import events
 from tempolite.core.failure import Failure
 from tempolite.core.history import StepKind, StepRecord
 from tempolite.core.identifiers import StepKey
-from tempolite.definitions import ActivityCall, activity_call
 from tempolite.execution.infos import ActivityInfo
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Activities:
         key = self._steps.next_key(name)
         info: ActivityInfo[Any] = ActivityInfo(self._execution, key)
         step = self._steps.known(key, StepKind.ACTIVITY, call.names)
+        if types := self._services.codec.payload_types(payload):
+            call = call.carrying(types)
         self._calls[key] = call
         if step is None:
             self._log.record(events.ActivityScheduled(call.name, msgspec.Raw(payload), queue), key)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tempolite.actors.messages import ChildEnded, StartRun
+from tempolite.calls import WorkflowCall, workflow_call
 from tempolite.core import events
 from tempolite.core.events import RunCreated
 from tempolite.core.history import StepKind, StepRecord
 from tempolite.core.identifiers import WorkflowId
 from tempolite.core.retry import RetrySpec
-from tempolite.definitions import WorkflowCall, workflow_call
 from tempolite.execution.infos import ChildWorkflowInfo
 from tempolite.store import statements
 

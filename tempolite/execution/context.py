@@ -56,7 +56,12 @@ class _Context:
     ) -> ActivityInfo[R]: ...
     @overload
     def activity(
-        self, step: str, fn: Callable[Concatenate[ActivityContext, P], R], /, *args: P.args, **kwargs: P.kwargs
+        self,
+        step: str,
+        fn: Callable[Concatenate[ActivityContext, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> ActivityInfo[R]: ...
     @overload
     def activity(
@@ -87,7 +92,12 @@ class _Context:
     ) -> ChildWorkflowInfo[R]: ...
     @overload
     def workflow(
-        self, step: str, fn: Callable[Concatenate[WorkflowContext, P], R], /, *args: P.args, **kwargs: P.kwargs
+        self,
+        step: str,
+        fn: Callable[Concatenate[WorkflowContext, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> ChildWorkflowInfo[R]: ...
     def workflow(self, step: str, fn: Any, /, *args: Any, **kwargs: Any) -> ChildWorkflowInfo[Any]:
         """Starts a child workflow; its id is ``parent/step`` unless its options say otherwise.

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import pykka
 
     from tempolite.actors.workflow import Turn
-    from tempolite.definitions import WorkflowCall
+    from tempolite.calls import WorkflowCall
     from tempolite.execution.services import Services
 
 
@@ -250,7 +250,5 @@ class Execution:
         self.log.ended = RunEnded(self.workflow, status, state.result, state.failure)
         if created.parent is not None and created.parent_step is not None:
             step = StepKey(created.parent_step)
-            outcome = ChildEnded(
-                step, self.workflow, state.result, state.failure, status is Status.CANCELLED
-            )
+            outcome = ChildEnded(step, self.workflow, state.result, state.failure, status is Status.CANCELLED)
             self.log.send(Deliver(WorkflowId(created.parent), outcome))

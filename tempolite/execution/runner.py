@@ -235,7 +235,9 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, **options)
-        self._tasks = [known for known in self._tasks if not known.done()] if len(self._tasks) > 64 else self._tasks
+        self._tasks = (
+            [known for known in self._tasks if not known.done()] if len(self._tasks) > 64 else self._tasks
+        )
         self._tasks.append(task)
         return task
 

@@ -36,9 +36,7 @@ class SideEffects:
         if step is None and key not in self._log.in_flight:
             services = self._execution.services
             self._log.in_flight[key] = ""
-            self._log.send(
-                RunSideEffect(self._log.actor, key, lambda: services.encode(function(), "result"))
-            )
+            self._log.send(RunSideEffect(self._log.actor, key, lambda: services.encode(function(), "result")))
         self._steps.expect(info, key, step)
         return info
 

@@ -14,7 +14,9 @@ LATEST_RUN = (
     " FROM runs WHERE workflow = ?1 AND is_latest = 1 ORDER BY run DESC LIMIT 1"
 )
 
-STREAM_EVENTS = "SELECT seq, type, step, attempt, payload, at, checksum FROM events WHERE stream = ?1 ORDER BY seq"
+STREAM_EVENTS = (
+    "SELECT seq, type, step, attempt, payload, at, checksum FROM events WHERE stream = ?1 ORDER BY seq"
+)
 
 OUTCOME = (
     "SELECT type, payload FROM events WHERE stream = ?1"

@@ -86,9 +86,7 @@ Latest = tuple[str, int | None, str, bool]
 """Status, finished_at, problem and owes_parent as of a turn."""
 
 
-def insert_run(
-    stream: StreamId, workflow: WorkflowId, created: RunCreated, at: int, latest: Latest
-) -> Write:
+def insert_run(stream: StreamId, workflow: WorkflowId, created: RunCreated, at: int, latest: Latest) -> Write:
     """The run's row."""
     status, finished_at, problem, owes_parent = latest
     row = (

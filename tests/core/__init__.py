@@ -1,0 +1,1 @@
+"""Tests of the core: values in, values out; no mock, no fixture, no sleep."""

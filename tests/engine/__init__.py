@@ -1,0 +1,1 @@
+"""The engine as a user meets it: what the contract says, on a file and in memory."""

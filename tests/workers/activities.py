@@ -1,0 +1,395 @@
+"""The zoo: activities that do to their worker what nobody should.
+
+Each is known by its name, so that a test (and a script in another process) asks for it by text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tempolite import ActivityContext, NonRetryable
+
+LONG_S = 1_000
+"""Longer than any test: who blocks that long is ended from outside."""
+
+LOW_FDS = range(21)
+
+_C = ctypes.CDLL(None)
+"""Calls through it release the interpreter."""
+
+_C_WITH_GIL = ctypes.PyDLL(None)
+"""Calls through it hold the interpreter: no thread of the worker runs meanwhile."""
+
+
+class HoldsALock(Exception):
+    """Can't be pickled."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.lock = threading.Lock()
+
+
+class RaisesWhenMade(Exception):
+    """Its constructor works once, in the worker, and never again."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        if args != ("let me be",):
+            raise RuntimeError("the constructor ran")
+
+
+class RaisesWhenShown(Exception):
+    """Says nothing about itself."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+# ── deaths ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def kill_itself(marks: str = "", times: int = 1_000) -> str:
+    """SIGKILL, the first so many times."""
+    return _die_at_first(marks, times, lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def kill_group(marks: str = "", times: int = 1_000) -> str:
+    """SIGKILL to everything that the worker started, itself included."""
+    return _die_at_first(marks, times, lambda: os.killpg(os.getpgrp(), signal.SIGKILL))
+
+
+def segfault(marks: str = "", times: int = 1_000) -> str:
+    """Reads from address 0."""
+    return _die_at_first(marks, times, lambda: ctypes.string_at(0))
+
+
+def abort(marks: str = "", times: int = 1_000) -> str:
+    """SIGABRT, as a failed assertion in C."""
+    return _die_at_first(marks, times, os.abort)
+
+
+def leave(marks: str = "", times: int = 1_000, code: int = 3) -> str:
+    """``os._exit``."""
+    return _die_at_first(marks, times, lambda: os._exit(code))
+
+
+def close_all_fds(marks: str = "", times: int = 1_000) -> str:
+    """Closes whatever is open, the worker's own connection included."""
+    return _die_at_first(marks, times, lambda: os.closerange(0, 256))
+
+
+def die_beside_others(marks: str, others: int) -> str:
+    """Kills the worker once so many others are under way in it."""
+    mark(marks, "guilty")
+    _wait_for_marks(marks, "bystander", others)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return "never"
+
+
+def stand_by(marks: str, number: int) -> str:
+    """Under way when another one kills the worker; returns at once when it runs again."""
+    is_first = not count_marks(marks, f"bystander {number} ")
+    mark(marks, f"bystander {number} ")
+    if is_first:
+        block_in_c()
+    return f"bystander {number}"
+
+
+async def stand_by_async(marks: str, number: int) -> str:
+    """The same as a coroutine."""
+    is_first = not count_marks(marks, f"bystander {number} ")
+    mark(marks, f"bystander {number} ")
+    if is_first:
+        await asyncio.Event().wait()
+    return f"bystander {number}"
+
+
+def exit_python(code: Any = 3) -> None:
+    """``sys.exit``: an exception like others."""
+    sys.exit(code)
+
+
+def interrupt() -> None:
+    """As if somebody had pressed ^C."""
+    raise KeyboardInterrupt
+
+
+# ── hangs ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def loop() -> None:
+    """Python code without end."""
+    while True:
+        pass
+
+
+def block_in_c() -> None:
+    """A C call without end that lets other threads run."""
+    while True:
+        _C.sleep(LONG_S)
+
+
+def block_in_c_with_gil() -> None:
+    """A C call without end that lets nobody run: no Python signal handler, no thread."""
+    while True:
+        _C_WITH_GIL.sleep(LONG_S)
+
+
+def block_signals_and_loop() -> None:
+    """Deaf to everything that can be blocked."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    loop()
+
+
+def ignore_term_and_loop() -> None:
+    """Takes SIGTERM and goes on."""
+    while True:
+        try:
+            loop()
+        except BaseException:
+            continue
+
+
+def stop_itself() -> None:
+    """SIGSTOP: it neither runs nor ends."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+    loop()
+
+
+async def block_the_event_loop() -> None:
+    """A coroutine that never gives way."""
+    loop()
+
+
+def clean_up_when_told(marks: str) -> None:
+    """Has something to put away when its time is over."""
+    try:
+        mark(marks, "working")
+        loop()
+    finally:
+        mark(marks, "cleaned up")
+
+
+# ── errors and results ──────────────────────────────────────────────────────────────────────────────────
+
+
+def raise_what_holds_a_lock() -> None:
+    """An exception that can't be pickled."""
+    raise HoldsALock("no card")
+
+
+def raise_what_cannot_be_made() -> None:
+    """An exception whose constructor raises when it is called with what it holds."""
+    error = RaisesWhenMade("let me be")
+    error.args = ("anything", 2)
+    raise error
+
+
+def raise_what_cannot_be_shown() -> None:
+    """An exception that has no text."""
+    raise RaisesWhenShown
+
+
+def raise_local_class() -> None:
+    """An exception of a class that nobody else knows."""
+
+    class Unheard(ValueError):
+        """Known here only."""
+
+    raise Unheard("far away")
+
+
+def raise_out_of_memory() -> None:
+    """As Python says that there is no memory."""
+    raise MemoryError("no room")
+
+
+def recurse() -> None:
+    """To the end of the stack."""
+    recurse()
+
+
+def return_odd(kind: str) -> Any:
+    """Something that can't be stored."""
+    return {
+        "lambda": lambda: (lambda: None),
+        "lock": threading.Lock,
+        "generator": lambda: (i for i in range(3)),
+        "socket": socket.socket,
+        "nested lock": lambda: {"items": [1, threading.Lock()]},
+        "cycle": _cycle,
+        "deep list": _deep_list,
+    }[kind]()
+
+
+def return_bytes(size: int) -> bytes:
+    """So many bytes."""
+    return b"x" * size
+
+
+def return_text(size: int) -> str:
+    """So many characters: encoded, two bytes longer."""
+    return "x" * size
+
+
+def add(x: int, y: int) -> int:
+    """The innocent one."""
+    return x + y
+
+
+def flaky(marks: str, failures: int) -> int:
+    """Fails so many times, then says how often it was called."""
+    mark(marks, "call")
+    calls = count_marks(marks, "call")
+    if calls <= failures:
+        raise ValueError(f"call {calls}")
+    return calls
+
+
+def die_then_fail_then_work(ctx: ActivityContext, marks: str) -> tuple[int, int]:
+    """Dies twice, fails in its first attempt, and says which attempt worked, and how many keys it saw."""
+    mark(marks, f"key {ctx.idempotency_key}")
+    calls = count_marks(marks, "key")
+    if calls <= 2:
+        os._exit(9)
+    if ctx.attempt == 1:
+        raise ValueError("the first attempt proper")
+    return ctx.attempt, len(set(Path(marks).read_text().splitlines()))
+
+
+def refuse_for_good() -> None:
+    """Not to be tried again."""
+    raise NonRetryable("never")
+
+
+# ── manners ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def write_garbage_into_low_fds(seed: int) -> list[int]:
+    """Bytes of a seed into every descriptor from 0 to 20; which of them took it."""
+    garbage = random.Random(seed).randbytes(300)
+    taken = []
+    for fd in LOW_FDS:
+        try:
+            os.write(fd, garbage)
+        except OSError:
+            continue
+        taken.append(fd)
+    return taken
+
+
+def print_much(lines: int) -> int:
+    """Chatter on both streams, buffered and not."""
+    for number in range(lines):
+        sys.stdout.write(f"line {number}\n")
+        os.write(2, b"chatter\n")
+    sys.stdout.flush()
+    return lines
+
+
+def open_fds() -> list[str]:
+    """What each descriptor of the worker leads to."""
+    folder = Path("/proc/self/fd")
+    return [os.readlink(entry) for entry in folder.iterdir() if entry.is_symlink()]
+
+
+def start_grandchild_and(what: str, marks: str, way: str = "popen") -> str:
+    """Starts ``sleep``, writes down its pid, and goes on in its way."""
+    mark(marks, f"grandchild {_grandchild(way)}")
+    if what == "loop":
+        loop()
+    if what == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
+
+
+def pid_of_worker() -> int:
+    """Which process this is."""
+    return os.getpid()
+
+
+def pid_after_others(marks: str, others: int) -> int:
+    """Which process this is, once so many are under way at the same time."""
+    mark(marks, "under way")
+    _wait_for_marks(marks, "under way", others)
+    return os.getpid()
+
+
+# ── what they are made of ───────────────────────────────────────────────────────────────────────────────
+
+
+def mark(marks: str, text: str) -> None:
+    """Adds a line to the file of marks, whole or not at all."""
+    fd = os.open(marks, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, f"{text}\n".encode())
+    finally:
+        os.close(fd)
+
+
+def marked(marks: str | Path) -> list[str]:
+    """The lines so far."""
+    path = Path(marks)
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def count_marks(marks: str | Path, beginning: str) -> int:
+    """How many lines begin like that."""
+    return sum(line.startswith(beginning) for line in marked(marks))
+
+
+def _wait_for_marks(marks: str, beginning: str, count: int) -> None:
+    while count_marks(marks, beginning) < count:
+        os.sched_yield()
+
+
+def _die_at_first(marks: str, times: int, die: Any) -> str:
+    if not marks:
+        die()
+    mark(marks, "call")
+    if count_marks(marks, "call") <= times:
+        die()
+    return "alive"
+
+
+def _grandchild(way: str) -> int:
+    command = ["sleep", str(LONG_S)]
+    if way == "popen":
+        return subprocess.Popen(command).pid
+    if way == "new session":
+        return subprocess.Popen(command, start_new_session=True).pid
+    pid = os.fork()
+    if pid == 0:
+        block_in_c()
+    return pid
+
+
+def _cycle() -> list[Any]:
+    ring: list[Any] = []
+    ring.append(ring)
+    return ring
+
+
+def _deep_list() -> list[Any]:
+    deep: list[Any] = []
+    for _ in range(200_000):
+        deep = [deep]
+    return deep
+
+
+def numbers() -> Iterator[int]:
+    """A generator function: calling it does nothing yet."""
+    yield 1

@@ -187,7 +187,8 @@ class Actor(pykka.Actor):
 
     def handle(self, envelope: Envelope[Any]) -> None:
         """One message, contained: nothing that a handler raises gets past here."""
-        reply_to = self.reply_to = envelope.reply_to  # type: ignore[assignment]
+        reply_to: Any = envelope.reply_to
+        self.reply_to = reply_to
         message = envelope.message
         handler = self._handlers.get(type(message))
         try:

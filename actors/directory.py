@@ -325,8 +325,9 @@ class Directory(Actor):
             actor.stop_now()
         self._live.clear()
         self._busy.clear()
-        waiters = [reply for replies in self._outcome_waiters.values() for reply in replies]
-        for reply in [*waiters, *self._idle_waiters]:
+        waiters: list[Reply[Any]] = [reply for replies in self._outcome_waiters.values() for reply in replies]
+        waiters.extend(self._idle_waiters)
+        for reply in waiters:
             if not reply.is_set:
                 reply.fail(self._closed)
         self._outcome_waiters.clear()

@@ -129,8 +129,8 @@ ToWorker = Hello | Ship | Run | Revoke | Forget
 FromWorker = Ready | Done | Failed | Unknown | Revoked
 
 _ENCODER = msgspec.msgpack.Encoder()
-TO_WORKER: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)  # type: ignore[arg-type]
-FROM_WORKER: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)  # type: ignore[arg-type]
+TO_WORKER: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
+FROM_WORKER: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
 
 
 class BrokenFrame(Exception):

@@ -31,6 +31,9 @@ from tempolite.errors import EngineLocked, QueueNotFound
 
 logger = logging.getLogger("tempolite")
 
+new_lock = threading.Lock
+"""Locks, like threads and queues, are made in this package only."""
+
 ASK_S = 30.0
 """Deadline of what the engine asks its own actors while it starts and stops."""
 
@@ -134,7 +137,8 @@ class ActorSystem:
 
     def ask(self, actor: pykka.ActorRef[Any], message: Any, timeout: float | None = ASK_S) -> Any:
         """Asks one of the actors and waits."""
-        return self._dispatcher.wait(actor.ask(message, block=False), timeout)
+        reply: Any = actor.ask(message, block=False)
+        return self._dispatcher.wait(reply, timeout)
 
     def wait(self, reply: Any, timeout: float | None) -> Any:
         """Waits for a reply."""
@@ -142,7 +146,7 @@ class ActorSystem:
 
     def close(self, timeout_s: float) -> None:
         """Lets running activities finish, commits, and ends every thread and process."""
-        drained = [pool.actor_ref.ask(Drain(), block=False) for pool in self.pools.values()]
+        drained: list[Any] = [pool.actor_ref.ask(Drain(), block=False) for pool in self.pools.values()]
         deadline_s = self._options.clock.monotonic_s() + timeout_s
         for reply in drained:
             try:

@@ -29,6 +29,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from tempolite.actors import frames
+from tempolite.core.failure import Failure
 
 RECEIVE_BYTES = 256 * 1024
 EXIT_BROKEN = 70
@@ -58,7 +59,7 @@ class Interpreter(Protocol):
         """Awaits it."""
         ...
 
-    def capture(self, error: BaseException) -> frames.Failure:
+    def capture(self, error: BaseException) -> Failure:
         """An error as data; never raises."""
         ...
 

@@ -114,7 +114,7 @@ class Declared(Generic[P, R, Options]):
 
     def __init__(self, fn: Callable[P, R], options: Options) -> None:
         self.fn = fn
-        self.declared = options
+        self.declared: Options = options
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -128,16 +128,13 @@ class Declared(Generic[P, R, Options]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__.lower()} {getattr(self.fn, '__qualname__', self.fn)}>"
 
-    def _with(self, changes: Mapping[str, Any]) -> Options:
-        return _changed(self.declared, changes)
-
 
 class Activity(Declared[P, R, ActivityOptions]):
     """An activity with options."""
 
     def options(self, **changes: Any) -> Activity[P, R]:
         """The same activity with some options changed."""
-        return Activity(self.fn, self._with(changes))
+        return Activity(self.fn, _changed(self.declared, changes))
 
 
 class Workflow(Declared[P, R, WorkflowOptions]):
@@ -145,7 +142,7 @@ class Workflow(Declared[P, R, WorkflowOptions]):
 
     def options(self, **changes: Any) -> Workflow[P, R]:
         """The same workflow with some options changed."""
-        return Workflow(self.fn, self._with(changes))
+        return Workflow(self.fn, _changed(self.declared, changes))
 
 
 DECLARED: weakref.WeakValueDictionary[str, Workflow[..., Any]] = weakref.WeakValueDictionary()
@@ -230,7 +227,8 @@ def _changed(options: Options, changes: Mapping[str, Any]) -> Options:
     unknown = sorted(set(changes) - known)
     if unknown:
         raise InvalidArguments(f"unknown option {unknown[0]!r}; there are {', '.join(sorted(known))}")
-    return replace(options, **changes)
+    changed: Options = replace(options, **changes)
+    return changed
 
 
 def _check_seconds(name: str, value: Any) -> None:
@@ -246,6 +244,7 @@ def _check_common(options: ActivityOptions | WorkflowOptions) -> None:
         raise InvalidArguments(f"retry is {options.retry!r}, expected a RetryPolicy")
     if not isinstance(options.priority, int):
         raise InvalidArguments(f"priority is {options.priority!r}, expected an int")
-    if isinstance(options.aliases, str):
+    aliases: Any = options.aliases
+    if isinstance(aliases, str):
         raise InvalidArguments(f"aliases is {options.aliases!r}, expected a tuple of names")
     object.__setattr__(options, "aliases", tuple(options.aliases))

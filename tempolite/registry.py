@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 from tempolite.calls import WorkflowCall, workflow_call
@@ -20,7 +19,6 @@ class Registry:
     def __init__(self, codec: JsonCodec) -> None:
         self._codec = codec
         self._calls: dict[str, WorkflowCall] = {}
-        self._lock = threading.Lock()
 
     def add(self, target: Any) -> WorkflowCall:
         """Makes a workflow function known by its name and aliases; the latest of a name is the one that runs.
@@ -29,11 +27,10 @@ class Registry:
             InvalidArguments: it is no workflow function.
         """
         call = workflow_call(target)
-        with self._lock:
-            if self._calls.get(call.name) is not call:
-                for name in call.names:
-                    self._calls[name] = call
-                self._codec.learn(call.callable)
+        if self._calls.get(call.name) is not call:
+            self._codec.learn(call.callable)
+            for name in call.names:
+                self._calls[name] = call
         return call
 
     def find(self, name: str) -> WorkflowCall | None:

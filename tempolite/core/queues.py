@@ -39,7 +39,7 @@ class Queue:
             raise InvalidArguments(f"queue name is {self.name!r}, expected a non-empty text")
         if self.kind not in get_args(QueueKind):
             raise InvalidArguments(
-                f"queue {self.name!r}: kind is {self.kind!r}, expected one of {', '.join(get_args(QueueKind))}"
+                f"queue {self.name!r}: kind is {self.kind!r}, expected {' or '.join(get_args(QueueKind))}"
             )
         _check_count(self.name, "workers", self.workers, 0, optional=True)
         _check_count(self.name, "slots", self.slots, 1, optional=False)

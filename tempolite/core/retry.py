@@ -26,7 +26,7 @@ class RetrySpec(msgspec.Struct, frozen=True, omit_defaults=True):
     never_on: tuple[str, ...] = ()
 
     def allows(self, failure: Failure, attempts: int) -> bool:
-        """Whether another attempt may follow after ``attempts`` that were used up, the last by ``failure``."""
+        """Whether another attempt may follow after ``attempts`` of them, the last of which failed so."""
         if not failure.retryable or (self.max_attempts is not None and attempts >= self.max_attempts):
             return False
         lineage = set(failure.lineage)

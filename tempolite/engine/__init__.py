@@ -2,6 +2,10 @@
 
 ::
 
-    engine      Tempolite: starts, stops, and turns calls into messages     handle   WorkflowInfo
-    run_store   runs in the file, and how they come to life                 listing  Page, Event, filters
+    engine      Tempolite, put together from: lifecycle   start, close, what every call asks first
+                                              running     execute, wait, outcomes
+                                              looking     lists, histories, queues
+    handle      WorkflowInfo
+    run_store   runs in the file, and how they come to life
+    listing     Page, Event, QueueInfo, filters
 """

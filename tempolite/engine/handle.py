@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from tempolite.core.status import Status
 from tempolite.engine.listing import Event, moment
 
 if TYPE_CHECKING:
     from tempolite.engine.engine import Tempolite
+    from tempolite.engine.lifecycle import Lifecycle
     from tempolite.store.queries import RunRow
 
 R = TypeVar("R")
@@ -22,8 +23,9 @@ class WorkflowInfo(Generic[R]):
     Everything but the id is read afresh at each access, as last committed.
     """
 
-    def __init__(self, engine: Tempolite, workflow: str) -> None:
-        self._engine = engine
+    def __init__(self, engine: Lifecycle, workflow: str) -> None:
+        # Every engine that is made is the whole one; its parts make handles too.
+        self._engine = cast("Tempolite", engine)
         self._id = workflow
 
     @property
@@ -106,7 +108,8 @@ class WorkflowInfo(Generic[R]):
             TimeoutError: ``timeout`` seconds went by; the run is untouched.
             EngineClosed: the engine was closed meanwhile.
         """
-        return self._engine._outcome(self._id, timeout)  # type: ignore[no-any-return]
+        outcome: R = self._engine._outcome(self._id, timeout)
+        return outcome
 
     def __await__(self) -> Generator[Any, None, R]:
         """Waits for the outcome without blocking the event loop."""

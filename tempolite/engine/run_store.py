@@ -60,8 +60,9 @@ class RunsInFile:
         call = self._registry.find(stored.function)
         if call is None:
             problem = (
-                f"function {stored.function!r} is not known to this engine; pass it in Tempolite(workflows=[...]), "
-                "call tp.register(fn), or import the module where it is decorated with @workflow"
+                f"function {stored.function!r} is not known to this engine; pass it in "
+                "Tempolite(workflows=[...]), call tp.register(fn), or import the module where it is "
+                "decorated with @workflow"
             )
             self._report(stored.function, problem)
             return RunEnded(stored.workflow, Status.STRANDED, problem=problem)

@@ -7,15 +7,14 @@ by whoever calls :meth:`run`, and come back when the code can't go on.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
-from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import greenlet
 
 from tempolite.errors import NotAllowedInWorkflow
+from tempolite.execution.workflow_loop import new_loop, running
 
 logger = logging.getLogger("tempolite")
 
@@ -135,12 +134,14 @@ class GreenletRunner:
         stack = self._stack
         if stack is None or self.is_done:
             return
-        for _ in range(CLOSE_STEPS_MAX):
-            stack.throw()
-            if self.is_done:
-                stack.give_back()
-                return
-        logger.error("workflow code goes on after it was ended; it is left behind: %r", self._start)
+        if any(self._ends_when_thrown(stack) for _ in range(CLOSE_STEPS_MAX)):
+            stack.give_back()
+        else:
+            logger.error("workflow code goes on after it was ended; it is left behind: %r", self._start)
+
+    def _ends_when_thrown(self, stack: _Stack) -> bool:
+        stack.throw()
+        return self.is_done
 
     def _main(self) -> None:
         try:
@@ -154,7 +155,7 @@ class CoroutineRunner:
     """An ``async def``: a task of a loop that runs callbacks in order, and nothing else."""
 
     def __init__(self, start: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        self._loop = WorkflowLoop()
+        self._loop = new_loop()
         self.is_done = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -162,7 +163,7 @@ class CoroutineRunner:
         self._task: asyncio.Task[Any] | None = None
 
     def run(self) -> None:
-        with _running(self._loop):
+        with running(self._loop):
             if self._task is None:
                 self._task = self._loop.create_task(self._start())
             self._loop.run_ready()
@@ -174,7 +175,7 @@ class CoroutineRunner:
             raise NotAllowedInWorkflow("this waits: in an `async def` workflow use `await` on it")
 
     def close(self) -> None:
-        with _running(self._loop):
+        with running(self._loop):
             self._loop.end_tasks()
 
     def new_future(self) -> asyncio.Future[None]:
@@ -188,112 +189,5 @@ class CoroutineRunner:
         else:
             self.error = task.exception()
             self.result = None if self.error else task.result()
-        with _running(self._loop):
+        with running(self._loop):
             self._loop.end_tasks()
-
-
-class WorkflowLoop(asyncio.AbstractEventLoop):
-    """Just enough of an event loop for tasks and futures, first in first out.
-
-    Whatever would need a thread, a socket, a process or a clock of its own is refused.
-    """
-
-    def __init__(self) -> None:
-        self._ready: deque[asyncio.Handle] = deque()
-        self._tasks: list[asyncio.Task[Any]] = []
-
-    def run_ready(self) -> None:
-        """Runs callbacks until there is none; an error that ends the code comes out."""
-        while self._ready:
-            handle = self._ready.popleft()
-            if not handle.cancelled():
-                handle._run()
-
-    def end_tasks(self) -> None:
-        """Closes every task's coroutine, the youngest first."""
-        while self._tasks:
-            task = self._tasks.pop()
-            if task.done():
-                continue
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
-            coroutine: Any = task.get_coro()
-            try:
-                coroutine.close()
-            except BaseException as error:
-                logger.error("workflow code went on after it was ended: %r", error)
-        self._ready.clear()
-
-    def call_soon(
-        self, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
-    ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
-        self._ready.append(handle)
-        return handle
-
-    def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
-
-    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, **options)
-        self._tasks = (
-            [known for known in self._tasks if not known.done()] if len(self._tasks) > 64 else self._tasks
-        )
-        self._tasks.append(task)
-        return task
-
-    def get_debug(self) -> bool:
-        return False
-
-    def is_running(self) -> bool:
-        return True
-
-    def is_closed(self) -> bool:
-        return False
-
-    def call_exception_handler(self, context: dict[str, Any]) -> None:
-        logger.error("in a workflow: %s", context.get("message"), exc_info=context.get("exception"))
-
-
-def _refused(name: str, instead: str) -> Callable[..., NoReturn]:
-    def refuse(*_args: Any, **_kwargs: Any) -> NoReturn:
-        raise NotAllowedInWorkflow(f"asyncio's {name} can't be used in a workflow; {instead}")
-
-    return refuse
-
-
-_IN_ACTIVITY = "do it in an activity"
-for _name, _instead in {
-    "run_in_executor": _IN_ACTIVITY,
-    "call_soon_threadsafe": "send the workflow a signal",
-    "getaddrinfo": _IN_ACTIVITY,
-    "getnameinfo": _IN_ACTIVITY,
-    "create_connection": _IN_ACTIVITY,
-    "create_server": _IN_ACTIVITY,
-    "create_unix_connection": _IN_ACTIVITY,
-    "create_unix_server": _IN_ACTIVITY,
-    "create_datagram_endpoint": _IN_ACTIVITY,
-    "connect_read_pipe": _IN_ACTIVITY,
-    "connect_write_pipe": _IN_ACTIVITY,
-    "subprocess_shell": _IN_ACTIVITY,
-    "subprocess_exec": _IN_ACTIVITY,
-    "add_reader": _IN_ACTIVITY,
-    "add_writer": _IN_ACTIVITY,
-    "add_signal_handler": "handle signals in the program that owns the engine",
-    "run_forever": "the engine runs the loop",
-    "run_until_complete": "use `await`",
-}.items():
-    setattr(WorkflowLoop, _name, _refused(_name, _instead))
-
-
-class _running:  # noqa: N801 - used as a statement, not as a thing
-    """Makes a loop the running one of this thread, and takes that back."""
-
-    def __init__(self, loop: WorkflowLoop) -> None:
-        self._loop = loop
-
-    def __enter__(self) -> None:
-        self._before = asyncio._get_running_loop()
-        asyncio._set_running_loop(self._loop)
-
-    def __exit__(self, *_: Any) -> None:
-        asyncio._set_running_loop(self._before)

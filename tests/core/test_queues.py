@@ -42,7 +42,13 @@ def test_a_queue_is_a_pool_of_processes_with_one_slot_each() -> None:
     """The defaults: one activity at once in each of as many processes as there are CPUs, no limits."""
     queue = Queue(DEFAULT_QUEUE)
 
-    assert (queue.kind, queue.workers, queue.slots, queue.max_runs, queue.rate) == ("process", None, 1, None, None)
+    assert (queue.kind, queue.workers, queue.slots, queue.max_runs, queue.rate) == (
+        "process",
+        None,
+        1,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -169,8 +175,7 @@ def test_there_is_no_wait_while_there_are_tokens() -> None:
 
 @given(RATES, GAPS_S)
 def test_no_window_has_more_starts_than_rate_and_burst(rate: float, gaps_s: list[float]) -> None:
-    """For any times at which somebody tries: starts in a window are at most its length times the rate, and
-    the burst."""
+    """At most its length times the rate, and the burst, whenever somebody tries."""
     bucket, now, starts = TokenBucket(rate, now_s=0.0), 0.0, []
     for gap in gaps_s:
         now += gap

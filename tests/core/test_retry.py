@@ -199,7 +199,13 @@ def test_a_policy_that_makes_no_sense_is_refused(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("max_attempts", None), ("initial_interval", 0), ("backoff", 1), ("max_interval", 0), ("max_interval", 9)],
+    [
+        ("max_attempts", None),
+        ("initial_interval", 0),
+        ("backoff", 1),
+        ("max_interval", 0),
+        ("max_interval", 9),
+    ],
 )
 def test_the_ends_of_the_ranges_are_accepted(name: str, value: Any) -> None:
     """Unlimited tries, no waits, no growth."""

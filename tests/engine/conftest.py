@@ -117,8 +117,18 @@ def effects(tmp_path: Path) -> Effects:
 
 
 def _children() -> set[int]:
-    tasks = Path("/proc/self/task")
-    return {int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()}
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and _parent_of(entry) == os.getpid():
+            found.add(int(entry.name))
+    return found
+
+
+def _parent_of(entry: Path) -> int | None:
+    try:
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def _wait_for_end(pid: int) -> None:

@@ -393,3 +393,11 @@ def _deep_list() -> list[Any]:
 def numbers() -> Iterator[int]:
     """A generator function: calling it does nothing yet."""
     yield 1
+
+
+def hang_first(marks: str) -> str:
+    """Hangs the first time."""
+    mark(marks, "call")
+    if count_marks(marks, "call") == 1:
+        loop()
+    return "second"

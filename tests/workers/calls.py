@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tempolite import Activity, Tempolite, WorkflowContext, WorkflowInfo, activity
+from tempolite import RetryPolicy, Tempolite, WorkflowContext, WorkflowInfo, activity
 from tests.workers import activities
 
 DEADLINE_S = 20
@@ -58,5 +58,9 @@ def last_attempt(info: WorkflowInfo[Any], step: str = STEP) -> int:
     return ends[-1].attempt
 
 
-def _declared(name: str, options: dict[str, Any]) -> Activity[..., Any]:
-    return activity(getattr(activities, name), **options)
+def _declared(name: str, options: dict[str, Any]) -> Any:
+    """The activity with options; ``attempts`` stands for a policy of so many tries."""
+    chosen = dict(options)
+    if (attempts := chosen.pop("attempts", None)) is not None:
+        chosen["retry"] = RetryPolicy(max_attempts=attempts, initial_interval=0.01)
+    return activity(getattr(activities, name), **chosen)

@@ -1,0 +1,207 @@
+"""From start to close: the file, the actors, and what every call has to ask first."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Any, Self
+
+import pykka
+
+from tempolite.activity_runner import INTERPRETER, ActivityRunner
+from tempolite.actors.clock import Clock, SystemClock
+from tempolite.actors.database_file import DatabaseFile, run
+from tempolite.actors.messages import FunctionRegistered
+from tempolite.actors.system import ActorSystem, SystemOptions, new_lock
+from tempolite.actors.worker_process import WorkerSettings
+from tempolite.codec import JsonCodec
+from tempolite.core.queues import DEFAULT_QUEUE, Queue
+from tempolite.core.retry import RetryPolicy
+from tempolite.engine.run_store import RunsInFile
+from tempolite.errors import EngineClosed, EngineCrashed, InvalidArguments, QueueNotFound, StorageFailed
+from tempolite.execution.services import Services
+from tempolite.registry import Registry
+from tempolite.store.schema import LAYOUT
+
+COMMIT_S = 60.0
+"""How long a call waits for its commit before it says that it did not hear of it."""
+
+
+class Phase(Enum):
+    """Where in its life an engine is."""
+
+    NEW = "not started"
+    STARTED = "started"
+    CLOSED = "closed"
+
+
+class Lifecycle:
+    """An engine's life; what it can do stands in the classes above this one."""
+
+    def __init__(
+        self,
+        database: str | os.PathLike[str] = ":memory:",
+        *,
+        queues: Iterable[Queue] = (),
+        workflows: Iterable[Callable[..., Any]] = (),
+        codec: JsonCodec | None = None,
+        clock: Clock | None = None,
+        wait_for_lock: bool = False,
+        default_retry: RetryPolicy = RetryPolicy(max_attempts=1),  # noqa: B008 - frozen
+        payload_limit: int = 16 * 2**20,
+    ) -> None:
+        self._path = os.fspath(database)
+        self.codec = codec or JsonCodec()
+        self._registry = Registry(self.codec)
+        self._queues = _with_default(queues)
+        self._clock = clock or SystemClock()
+        self._wait_for_lock = wait_for_lock
+        self._payload_limit = payload_limit
+        self._services = Services(
+            self.codec, default_retry, payload_limit, self._check_queue, random.Random()
+        )
+        self._seed: int | None = None
+        self._phase = Phase.NEW
+        self._lifecycle = new_lock()
+        self._failure: Exception | None = None
+        self._system: ActorSystem
+        self._file: DatabaseFile
+        for function in workflows:
+            self._registry.add(function)
+
+    # ── life ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> Self:
+        """Opens the file, starts the actors, and lets unfinished runs go on.
+
+        Raises:
+            EngineLocked: another engine holds the file.
+            NotADatabase, SchemaTooNew: the file is not ours, or newer than we are; untouched.
+            UnsupportedPlatform: not Linux, or too old.
+            EngineClosed: it was closed; make a new one.
+        """
+        with self._lifecycle:
+            if self._phase is Phase.CLOSED:
+                raise EngineClosed("the engine was closed; make a new one")
+            if self._phase is Phase.NEW:
+                self._start()
+                self._phase = Phase.STARTED
+        return self
+
+    def close(self, timeout: float = 30) -> None:
+        """Takes no new work, lets running activities finish, commits, and ends every thread and process.
+
+        Unfinished runs stay as they are and go on at the next start. May be called twice.
+
+        Args:
+            timeout: seconds that running activities get; what still runs then is run again.
+        """
+        with self._lifecycle:
+            if self._phase is Phase.STARTED:
+                self._phase = Phase.CLOSED
+                self._system.close(timeout)
+                self._file.close()
+            self._phase = Phase.CLOSED
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self, timeout: float = 30) -> None:
+        """Awaitable twin of :meth:`close`."""
+        await asyncio.to_thread(self.close, timeout)
+
+    def register(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Makes a workflow function known, before or after start; stored runs of it go on.
+
+        Raises:
+            InvalidArguments: it is no workflow function.
+        """
+        call = self._registry.add(fn)
+        if self._phase is Phase.STARTED:
+            self._system.directory.actor_ref.tell(FunctionRegistered(tuple(call.names)))
+        return fn
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _start(self) -> None:
+        self._file = DatabaseFile(self._path, LAYOUT, wait_for_lock=self._wait_for_lock)
+        settings: dict[str, int | str | None] = {"payload_limit": self._payload_limit}
+        options = SystemOptions(
+            queues=self._queues.values(),
+            worker=WorkerSettings(INTERPRETER, settings, self._file.workers_lock_path),
+            interpreter=ActivityRunner(settings, self.codec),
+            clock=self._clock,
+            on_failure=self._on_failure,
+            seed=self._seed,
+        )
+        try:
+            self._system = ActorSystem(self._file, options)
+            self._system.start(RunsInFile(self._file, self._registry, self._services))
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _crash(self) -> None:
+        """Drops the engine as SIGKILL would; for tests."""
+        with self._lifecycle:
+            if self._phase is Phase.STARTED:
+                self._phase = Phase.CLOSED
+                self._failure = EngineCrashed("the engine was killed by its test")
+                self._system.crash(self._failure)
+                self._file.close()
+
+    def _on_failure(self, error: Exception) -> None:
+        """An actor failed: waits end with the reason; the file is as last committed."""
+        self._failure = StorageFailed(f"the engine stopped: {error}")
+        self._system.directory.close(self._failure)
+
+    def _check_queue(self, queue: str) -> None:
+        if queue not in self._queues:
+            raise QueueNotFound(f"no queue named {queue!r}; there are {', '.join(sorted(self._queues))}")
+
+    def _check_started(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._phase is not Phase.STARTED:
+            raise EngineClosed(f"the engine is {self._phase.value}")
+
+    def _ask(self, actor: pykka.ActorRef[Any], message: Any) -> Any:
+        self._check_started()
+        try:
+            return self._system.ask(actor, message, COMMIT_S)
+        except pykka.Timeout:
+            raise StorageFailed(
+                f"no commit within {COMMIT_S:g} s; the call may or may not take effect"
+            ) from None
+        except pykka.ActorDeadError:
+            self._check_started()
+            raise EngineClosed("the engine was closed") from None
+
+    def _rows(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
+        self._check_started()
+        with self._file.reader() as connection:
+            return run(connection, sql, tuple(values))
+
+
+def _with_default(queues: Iterable[Queue]) -> dict[str, Queue]:
+    chosen: dict[str, Queue] = {}
+    for queue in queues:
+        if not isinstance(queue, Queue):
+            raise InvalidArguments(f"queues holds {queue!r}, expected Queue(...) values")
+        if queue.name in chosen:
+            raise InvalidArguments(f"queues holds two queues named {queue.name!r}")
+        chosen[queue.name] = queue
+    chosen.setdefault(DEFAULT_QUEUE, Queue(DEFAULT_QUEUE))
+    return chosen

@@ -1,0 +1,189 @@
+"""Starting runs, and waiting for their outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+
+import msgspec
+import pykka
+
+from tempolite.actors.messages import AwaitIdle, AwaitOutcome, RunEnded, StartRun
+from tempolite.calls import WorkflowCall
+from tempolite.core.events import RunCreated
+from tempolite.core.identifiers import WorkflowId
+from tempolite.core.queues import DEFAULT_QUEUE
+from tempolite.core.retry import RetrySpec
+from tempolite.core.status import Status
+from tempolite.engine.handle import WorkflowInfo
+from tempolite.engine.lifecycle import Lifecycle
+from tempolite.errors import (
+    InvalidArguments,
+    WorkflowCancelled,
+    WorkflowFailed,
+    WorkflowStranded,
+    WorkflowStuck,
+)
+from tempolite.execution.context import AsyncWorkflowContext, WorkflowContext
+from tempolite.failures import rebuild_failure
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Running(Lifecycle):
+    """Calls that start runs and wait for them."""
+
+    @overload
+    def execute(
+        self,
+        id: str | None,
+        fn: Callable[Concatenate[AsyncWorkflowContext, P], Awaitable[R]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> WorkflowInfo[R]: ...
+    @overload
+    def execute(
+        self,
+        id: str | None,
+        fn: Callable[Concatenate[WorkflowContext, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> WorkflowInfo[R]: ...
+    def execute(self, id: str | None, fn: Any, /, *args: Any, **kwargs: Any) -> WorkflowInfo[Any]:
+        """Starts a run durably; returns after the commit, never waits for a free worker.
+
+        Same id and function: the handle of the run that exists. ``id=None`` makes an id.
+
+        Raises:
+            InvalidArguments, NotStorable: the call is wrong; nothing was recorded.
+            WorkflowAlreadyExists: the id is taken by a run of another function.
+            QueueNotFound: its options name a queue that there isn't.
+        """
+        request = self._start_request(id, fn, args, kwargs)
+        workflow = self._ask(self._system.directory.actor_ref, request)
+        return WorkflowInfo(self, workflow)
+
+    @overload
+    async def aexecute(
+        self,
+        id: str | None,
+        fn: Callable[Concatenate[AsyncWorkflowContext, P], Awaitable[R]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> WorkflowInfo[R]: ...
+    @overload
+    async def aexecute(
+        self,
+        id: str | None,
+        fn: Callable[Concatenate[WorkflowContext, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> WorkflowInfo[R]: ...
+    async def aexecute(self, id: str | None, fn: Any, /, *args: Any, **kwargs: Any) -> WorkflowInfo[Any]:
+        """Awaitable twin of :meth:`execute`."""
+        request = self._start_request(id, fn, args, kwargs)
+        workflow = await self._system.directory.actor_ref.ask(request, block=False)
+        return WorkflowInfo(self, workflow)
+
+    execute_default = execute
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Returns when no run can go on without something from outside.
+
+        Raises:
+            TimeoutError: ``timeout`` seconds went by.
+        """
+        self._check_started()
+        reply = self._system.directory.actor_ref.ask(AwaitIdle(), block=False)
+        try:
+            self._system.wait(reply, timeout)
+        except pykka.Timeout:
+            raise TimeoutError(f"runs still go on after {timeout} s") from None
+
+    async def await_idle(self, timeout: float | None = None) -> None:
+        """Awaitable twin of :meth:`wait`."""
+        self._check_started()
+        reply = self._system.directory.actor_ref.ask(AwaitIdle(), block=False)
+        await asyncio.wait_for(_awaited(reply), timeout)
+
+    # ── behind the handles ──────────────────────────────────────────────────────────────────────────────
+
+    def _outcome(self, workflow: str, timeout: float | None) -> Any:
+        self._check_started()
+        reply = self._system.directory.actor_ref.ask(AwaitOutcome(WorkflowId(workflow)), block=False)
+        try:
+            ended = self._system.wait(reply, timeout)
+        except pykka.Timeout:
+            raise TimeoutError(f"workflow {workflow!r} has no outcome after {timeout} s") from None
+        return self._outcome_of(ended)
+
+    async def _outcome_nowait(self, workflow: str) -> Any:
+        self._check_started()
+        reply = self._system.directory.actor_ref.ask(AwaitOutcome(WorkflowId(workflow)), block=False)
+        return self._outcome_of(await reply)
+
+    def _outcome_of(self, ended: RunEnded) -> Any:
+        match Status(ended.status):
+            case Status.COMPLETED:
+                assert ended.result is not None
+                return self.codec.decode(ended.result)
+            case Status.CANCELLED:
+                raise WorkflowCancelled(f"workflow {ended.workflow!r} was cancelled")
+            case Status.STUCK:
+                raise WorkflowStuck(f"workflow {ended.workflow!r} is stuck: {ended.problem}")
+            case Status.STRANDED:
+                raise WorkflowStranded(f"workflow {ended.workflow!r} is stranded: {ended.problem}")
+            case _:
+                assert ended.failure is not None
+                raise rebuild_failure(ended.failure, self.codec, fallback=WorkflowFailed)
+
+    def _start_request(
+        self, id: str | None, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> StartRun:
+        self._check_started()
+        if id is not None and (not isinstance(id, str) or not id):
+            raise InvalidArguments(f"id is {id!r}, expected a non-empty text or None")
+        call: WorkflowCall = self._registry.add(fn)
+        call.shape.check(call.name, args, kwargs)
+        options = call.options
+        queue = options.queue or DEFAULT_QUEUE
+        self._check_queue(queue)
+        payload = self._services.encode_call(args, kwargs)
+        workflow = id or self._new_id()
+        created = RunCreated(
+            function=call.name,
+            args=msgspec.Raw(payload),
+            seed=self._services.new_seed(),
+            queue=queue,
+            run_group=workflow,
+            priority=options.priority,
+            retry=options.retry.recorded() if options.retry else RetrySpec(),
+            timeout_s=options.timeout_s,
+            deferred=options.defer,
+            versions=dict(options.versions),
+        )
+        return StartRun(WorkflowId(workflow), created, is_made_up=id is None, code=call)
+
+    def _new_id(self) -> str:
+        """A UUIDv7 (RFC 9562) as hex digits: ids made one after another lie side by side in the index."""
+        millis = self._clock.now_us() // 1_000
+        drawn = uuid.uuid4().int
+        bits = (
+            (millis & (1 << 48) - 1) << 80
+            | 7 << 76
+            | (drawn >> 64 & 0xFFF) << 64
+            | 2 << 62
+            | drawn & (1 << 62) - 1
+        )
+        return f"{bits:032x}"
+
+
+async def _awaited(reply: Any) -> Any:
+    return await reply

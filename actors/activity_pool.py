@@ -213,7 +213,7 @@ class ActivityPool(Actor):
         return (attempt.job.workflow, attempt.job.step) in self._overtime
 
     def _seat_for(self, attempt: Attempt) -> Seat | None:
-        """The worker with the fewest attempts that has room for this one; a new one where allowed."""
+        """The worker with the fewest attempts that has room; a new one where allowed."""
         best: Seat | None = None
         for seat in self._seats.values():
             if seat.has_room(attempt, self.queue.slots, self._durations) and (
@@ -256,8 +256,7 @@ class ActivityPool(Actor):
             seat.attempts.pop(attempt.job_id, None)
             attempt.tell_failure(type(error), str(error))
             return
-        now_s = self.dispatcher.clock.monotonic_s()
-        self._start_clocks(seat, now_s)
+        self._start_clocks(seat, now_s := self.dispatcher.clock.monotonic_s())
         if len(seat.attempts) > self.queue.slots:
             self._watch_for_stall(now_s)
 
@@ -272,7 +271,7 @@ class ActivityPool(Actor):
                 if timeout_s is not None:
                     attempt.timer = self.dispatcher.call_at(
                         now_s + timeout_s,
-                        lambda job_id=attempt.job_id: self._tell_self(AttemptExpired(job_id)),  # type: ignore[misc]
+                        lambda job_id=attempt.job_id: self.actor_ref.tell(AttemptExpired(job_id)),  # type: ignore[misc]
                     )
 
     # ── what workers say ────────────────────────────────────────────────────────────────────────────────
@@ -382,9 +381,6 @@ class ActivityPool(Actor):
         seat.attempts.clear()
 
     # ── telling ─────────────────────────────────────────────────────────────────────────────────────────
-
-    def _tell_self(self, message: Any) -> None:
-        self.actor_ref.tell(message)
 
     def _on_frames(self, worker: Any, said: list[frames.FromWorker]) -> None:
         self.actor_ref.tell(WorkerSpoke(worker, said))

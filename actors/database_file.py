@@ -60,6 +60,7 @@ class Layout:
         take_over: raises the epoch and marks the file as in use.
         advance_batch: parameters batch, chain, epoch; must change one row.
         mark_clean: parameter epoch.
+        count_objects: how many tables and indexes there are.
     """
 
     application_id: int
@@ -68,6 +69,7 @@ class Layout:
     take_over: str
     advance_batch: str
     mark_clean: str
+    count_objects: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,7 +269,7 @@ class DatabaseFile:
             raise SchemaTooNew(
                 f"{self.path} has schema {version}, this Tempolite knows {known}; use a newer one"
             )
-        if version == 0 and run(connection, "SELECT count(*) FROM sqlite_schema")[0][0]:
+        if version == 0 and run(connection, self.layout.count_objects)[0][0]:
             raise NotADatabase(f"{self.path} holds somebody else's tables; it was left untouched")
         if version == known:
             return

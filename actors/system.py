@@ -17,6 +17,7 @@ from tempolite.actors.clock import Clock
 from tempolite.actors.database_file import DatabaseFile
 from tempolite.actors.directory import Directory, RunStore
 from tempolite.actors.dispatcher import SeededDispatcher, ThreadDispatcher
+from tempolite.actors.futures import Reply
 from tempolite.actors.messages import Drain, Flush, Recover, ShutDown
 from tempolite.actors.persistence import PersistenceActor
 from tempolite.actors.side_effects import SideEffectActor
@@ -27,7 +28,7 @@ from tempolite.actors.worker_process import WorkerProcess, WorkerSettings
 from tempolite.actors.worker_thread import InlineWorker, ThreadWorker
 from tempolite.actors.workflow import Routes
 from tempolite.core.queues import Queue
-from tempolite.errors import EngineLocked, QueueNotFound
+from tempolite.errors import EngineClosed, EngineLocked, QueueNotFound
 
 logger = logging.getLogger("tempolite")
 
@@ -131,18 +132,28 @@ class ActorSystem:
                 f"no queue named {queue!r}; there are {', '.join(sorted(self.pools))}"
             ) from None
 
-    def ask_nowait(self, actor: pykka.ActorRef[Any], message: Any) -> Any:
-        """Asks one of the actors; the reply is awaitable."""
-        return actor.ask(message, block=False)
+    def ask_nowait(self, message: Any) -> Reply[Any]:
+        """Asks the directory; the reply can be awaited."""
+        reply: Any = self.directory.actor_ref.ask(message, block=False)
+        return reply  # type: ignore[no-any-return]
 
-    def ask(self, actor: pykka.ActorRef[Any], message: Any, timeout: float | None = ASK_S) -> Any:
-        """Asks one of the actors and waits."""
+    def ask(self, message: Any, timeout: float | None) -> Any:
+        """Asks the directory and waits.
+
+        Raises:
+            TimeoutError: ``timeout`` seconds went by.
+            EngineClosed: the engine was closed before it answered.
+        """
+        try:
+            return self._dispatcher.wait(self.ask_nowait(message), timeout)
+        except pykka.Timeout:
+            raise TimeoutError(f"no answer within {timeout} s") from None
+        except pykka.ActorDeadError:
+            raise EngineClosed("the engine was closed") from None
+
+    def _ask(self, actor: pykka.ActorRef[Any], message: Any) -> Any:
         reply: Any = actor.ask(message, block=False)
-        return self._dispatcher.wait(reply, timeout)
-
-    def wait(self, reply: Any, timeout: float | None) -> Any:
-        """Waits for a reply."""
-        return self._dispatcher.wait(reply, timeout)
+        return self._dispatcher.wait(reply, ASK_S)
 
     def close(self, timeout_s: float) -> None:
         """Lets running activities finish, commits, and ends every thread and process."""
@@ -159,7 +170,7 @@ class ActorSystem:
         # What the last results led to is committed; the third round answers the second one's turns.
         for _ in range(2):
             self._perform(lambda: None)
-            self.ask(self.persistence.actor_ref, Flush())
+            self._ask(self.persistence.actor_ref, Flush())
         self._stop(is_clean=True)
 
     def crash(self, error: Exception) -> None:
@@ -170,7 +181,7 @@ class ActorSystem:
     def _stop(self, *, is_clean: bool, error: Exception | None = None) -> None:
         self._perform(lambda: self.directory.close(error))
         for pool in self.pools.values():
-            self.ask(pool.actor_ref, ShutDown())
+            self._ask(pool.actor_ref, ShutDown())
         if self._commits is not self._dispatcher:
             self._commits.stop(ASK_S)
         self._dispatcher.stop(ASK_S)
@@ -190,7 +201,7 @@ class ActorSystem:
         return counts
 
     def _perform(self, action: Callable[[], Any]) -> Any:
-        return self.ask(self.supervisor.actor_ref, Perform(action))
+        return self._ask(self.supervisor.actor_ref, Perform(action))
 
     def _worker_maker(self, queue: Queue) -> Callable[[Callable[..., None], Callable[..., None]], Any]:
         options, dispatcher = self._options, self._dispatcher

@@ -16,8 +16,8 @@ from tests.tidy.sources import (
 )
 
 PARAMETER_EXCEPTIONS = {
-    "tempolite/engine/engine.py:Tempolite.__init__": "the public contract; all but the path are by keyword",
-    "tempolite/engine/engine.py:Tempolite.workflows": "the public contract's filters, by keyword",
+    "tempolite/engine/lifecycle.py:Lifecycle.__init__": "the public contract; all but the path are by keyword",
+    "tempolite/engine/looking.py:Looking.workflows": "the public contract's filters, by keyword",
     "tempolite/engine/listing.py:run_filter": "takes those filters on",
 }
 SLEEP_EXCEPTIONS = {

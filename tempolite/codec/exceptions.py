@@ -51,6 +51,7 @@ class ErrorShape:
             raise Unstorable("its type has a finalizer")
 
     def write(self, value: BaseException, child: TagChild) -> dict[str, JsonTree]:
+        """The trees of its arguments, attributes, notes and explicit cause."""
         tree: dict[str, JsonTree] = {
             "args": [child(item, f".args[{i}]") for i, item in enumerate(args_of(value))]
         }
@@ -64,6 +65,7 @@ class ErrorShape:
         return tree
 
     def read(self, tree: dict[str, JsonTree], child: UntagChild) -> BaseException:
+        """The exception again, made without running its code."""
         args = [child(item) for item in expect(list, tree["args"])]
         state = {name: child(item) for name, item in expect(dict, tree.get("state", {})).items()}
         notes = [expect(str, note) for note in expect(list, tree.get("notes", []))]

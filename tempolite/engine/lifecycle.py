@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any, Self
 
-import pykka
-
 from tempolite.activity_runner import INTERPRETER, ActivityRunner
 from tempolite.actors.clock import Clock, SystemClock
 from tempolite.actors.database_file import DatabaseFile, run
@@ -177,17 +175,17 @@ class Lifecycle:
         if self._phase is not Phase.STARTED:
             raise EngineClosed(f"the engine is {self._phase.value}")
 
-    def _ask(self, actor: pykka.ActorRef[Any], message: Any) -> Any:
+    def _ask(self, message: Any) -> Any:
         self._check_started()
         try:
-            return self._system.ask(actor, message, COMMIT_S)
-        except pykka.Timeout:
+            return self._system.ask(message, COMMIT_S)
+        except TimeoutError:
             raise StorageFailed(
                 f"no commit within {COMMIT_S:g} s; the call may or may not take effect"
             ) from None
-        except pykka.ActorDeadError:
+        except EngineClosed:
             self._check_started()
-            raise EngineClosed("the engine was closed") from None
+            raise
 
     def _rows(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         self._check_started()

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 import msgspec
-import pykka
 
 from tempolite.actors.messages import AwaitIdle, AwaitOutcome, RunEnded, StartRun
 from tempolite.calls import WorkflowCall
@@ -65,7 +64,7 @@ class Running(Lifecycle):
             QueueNotFound: its options name a queue that there isn't.
         """
         request = self._start_request(id, fn, args, kwargs)
-        workflow = self._ask(self._system.directory.actor_ref, request)
+        workflow = self._ask(request)
         return WorkflowInfo(self, workflow)
 
     @overload
@@ -89,7 +88,7 @@ class Running(Lifecycle):
     async def aexecute(self, id: str | None, fn: Any, /, *args: Any, **kwargs: Any) -> WorkflowInfo[Any]:
         """Awaitable twin of :meth:`execute`."""
         request = self._start_request(id, fn, args, kwargs)
-        workflow = await self._system.directory.actor_ref.ask(request, block=False)
+        workflow = await self._system.ask_nowait(request)
         return WorkflowInfo(self, workflow)
 
     execute_default = execute
@@ -101,32 +100,30 @@ class Running(Lifecycle):
             TimeoutError: ``timeout`` seconds went by.
         """
         self._check_started()
-        reply = self._system.directory.actor_ref.ask(AwaitIdle(), block=False)
         try:
-            self._system.wait(reply, timeout)
-        except pykka.Timeout:
+            self._system.ask(AwaitIdle(), timeout)
+        except TimeoutError:
             raise TimeoutError(f"runs still go on after {timeout} s") from None
 
     async def await_idle(self, timeout: float | None = None) -> None:
         """Awaitable twin of :meth:`wait`."""
         self._check_started()
-        reply = self._system.directory.actor_ref.ask(AwaitIdle(), block=False)
+        reply = self._system.ask_nowait(AwaitIdle())
         await asyncio.wait_for(_awaited(reply), timeout)
 
     # ── behind the handles ──────────────────────────────────────────────────────────────────────────────
 
     def _outcome(self, workflow: str, timeout: float | None) -> Any:
         self._check_started()
-        reply = self._system.directory.actor_ref.ask(AwaitOutcome(WorkflowId(workflow)), block=False)
         try:
-            ended = self._system.wait(reply, timeout)
-        except pykka.Timeout:
+            ended = self._system.ask(AwaitOutcome(WorkflowId(workflow)), timeout)
+        except TimeoutError:
             raise TimeoutError(f"workflow {workflow!r} has no outcome after {timeout} s") from None
         return self._outcome_of(ended)
 
     async def _outcome_nowait(self, workflow: str) -> Any:
         self._check_started()
-        reply = self._system.directory.actor_ref.ask(AwaitOutcome(WorkflowId(workflow)), block=False)
+        reply = self._system.ask_nowait(AwaitOutcome(WorkflowId(workflow)))
         return self._outcome_of(await reply)
 
     def _outcome_of(self, ended: RunEnded) -> Any:

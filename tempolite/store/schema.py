@@ -87,5 +87,6 @@ LAYOUT = Layout(
     take_over="UPDATE engine SET epoch = epoch + 1, is_clean = 0",
     # Changes one row, or the file belongs to another engine, or a batch is missing.
     advance_batch="UPDATE engine SET batch = ?1, chain = ?2 WHERE epoch = ?3 AND batch = ?1 - 1",
+    count_objects="SELECT count(*) FROM sqlite_schema",
     mark_clean="UPDATE engine SET is_clean = 1 WHERE epoch = ?1",
 )

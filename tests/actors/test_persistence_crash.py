@@ -144,7 +144,12 @@ def writes_of(turn: int, draw: random.Random) -> list[Write]:
     return [
         statements.insert_event(
             StreamId(turn),
-            Entry(seq, 1_000, SideEffectCompleted(f'"{"x" * draw.choice((1, 50, 5_000))}"'.encode()), StepKey("s")),  # type: ignore[arg-type]
+            Entry(
+                seq,
+                1_000,
+                SideEffectCompleted(f'"{"x" * draw.choice((1, 50, 5_000))}"'.encode()),
+                StepKey("s"),
+            ),  # type: ignore[arg-type]
         )
         for seq in range(1, 2 + turn % 5)
     ]

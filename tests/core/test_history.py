@@ -74,10 +74,10 @@ def test_a_failed_attempt_of_the_run_says_when_the_next_one_is_due() -> None:
 
 def test_a_stuck_run_says_why_until_it_goes_on() -> None:
     """The problem and the kind of error, both gone once a person acted."""
-    stuck = [CREATED, events.RunStuck("charge is an activity", "NonDeterminismError")]
+    stuck = events.RunStuck("charge is an activity", "NonDeterminismError")
 
-    state = fold(stream_of(*stuck))
-    after = fold(stream_of(*stuck, events.RunUnstuck()))
+    state = fold(stream_of(CREATED, stuck))
+    after = fold(stream_of(CREATED, stuck, events.RunUnstuck()))
 
     assert (state.problem, state.problem_kind) == ("charge is an activity", "NonDeterminismError")
     assert (after.problem, after.problem_kind) == ("", "")

@@ -225,7 +225,7 @@ def recurse() -> None:
 def return_odd(kind: str) -> Any:
     """Something that can't be stored."""
     return {
-        "lambda": lambda: (lambda: None),
+        "lambda": lambda: lambda: None,
         "lock": threading.Lock,
         "generator": lambda: (i for i in range(3)),
         "socket": socket.socket,
@@ -401,3 +401,50 @@ def hang_first(marks: str) -> str:
     if count_marks(marks, "call") == 1:
         loop()
     return "second"
+
+
+def mark_and_loop(marks: str) -> None:
+    """Says that it is under way, then loops."""
+    mark(marks, "under way")
+    loop()
+
+
+def mark_and_block_in_c(marks: str) -> None:
+    """Says that it is under way, then blocks in C."""
+    mark(marks, "under way")
+    block_in_c()
+
+
+def mark_and_block_in_c_with_gil(marks: str) -> None:
+    """Says that it is under way, then blocks in C and lets no thread run."""
+    mark(marks, "under way")
+    block_in_c_with_gil()
+
+
+def mark_and_stop(marks: str) -> None:
+    """Says that it is under way, then stops itself."""
+    mark(marks, "under way")
+    stop_itself()
+
+
+def mark_and_be_deaf(marks: str) -> None:
+    """Says that it is under way, then hears no signal."""
+    mark(marks, "under way")
+    block_signals_and_loop()
+
+
+def mark_and_start_popen(marks: str) -> None:
+    """Starts a child, says so, and loops."""
+    mark(marks, f"grandchild {_grandchild('popen')}")
+    mark_and_loop(marks)
+
+
+def mark_and_start_fork(marks: str) -> None:
+    """Forks a child, says so, and loops."""
+    mark(marks, f"grandchild {_grandchild('fork')}")
+    mark_and_loop(marks)
+
+
+def say_under_way(marks: str) -> None:
+    """Says that it is under way, and is done."""
+    mark(marks, "under way")

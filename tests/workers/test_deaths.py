@@ -29,9 +29,7 @@ DEATHS = [
 
 
 @pytest.mark.parametrize(("death", "cause"), DEATHS)
-def test_activity_whose_worker_dies_runs_again(
-    engine: Tempolite, marks: str, death: str, cause: str
-) -> None:
+def test_activity_whose_worker_dies_runs_again(engine: Tempolite, marks: str, death: str, cause: str) -> None:
     """P7: the worker is replaced, and the loss is on record with its cause."""
     info = begin(engine, death, marks, 1)
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from tempolite.actors.actor import LATER, Actor, receives
+from tempolite.actors.attempts import failure_of
 from tempolite.actors.futures import Reply
 from tempolite.actors.messages import (
     AwaitIdle,
@@ -94,6 +95,22 @@ class RunStore(Protocol):
         ...
 
 
+class LiveRun(msgspec.Struct, frozen=True):
+    """A run in memory.
+
+    Attributes:
+        actor: runs it.
+        stream: which run of the workflow.
+        function: recorded name of its function.
+        parent: who started it.
+    """
+
+    actor: WorkflowActor
+    stream: StreamId
+    function: str
+    parent: WorkflowId | None
+
+
 class RecoverMore(Message, frozen=True):
     """The next part of a recovery."""
 
@@ -110,9 +127,7 @@ class Directory(Actor):
         super().__init__(**options)
         self._store = store
         self.routes: Routes
-        self._live: dict[WorkflowId, WorkflowActor] = {}
-        self._streams: dict[WorkflowId, StreamId] = {}
-        self._functions: dict[WorkflowId, str] = {}
+        self._live: dict[WorkflowId, LiveRun] = {}
         self._busy: set[WorkflowId] = set()
         self._outcome_waiters: dict[WorkflowId, list[Reply[RunEnded]]] = {}
         self._idle_waiters: list[Reply[None]] = []
@@ -130,60 +145,76 @@ class Directory(Actor):
         if self._closed is not None:
             raise self._closed
         workflow = message.workflow
-        if workflow in self._live:
-            return self._found(message, self._functions[workflow], None)
+        if (live := self._live.get(workflow)) is not None:
+            return self._found(message, StoredRun(workflow, live.stream, live.function, "", live.parent))
         stored = None if message.is_made_up else self._store.find(workflow)
         if stored is not None:
-            return self._found(message, stored.function, stored)
+            return self._found(message, stored)
         stream = StreamId(self._next_stream)
         self._next_stream += 1
         execution = self._store.create(message, stream)
-        self._functions[workflow] = message.created.function
         created, self.reply_to = self.reply_to, None
-        self._bring_to_life(execution, created)
+        parent = WorkflowId(message.created.parent) if message.created.parent else None
+        self._bring_to_life(execution, message.created.function, parent, created)
         return LATER
 
-    def _found(self, message: StartRun, function: str, stored: StoredRun | None) -> Any:
-        known = stored or StoredRun(message.workflow, StreamId(0), function, "")
-        if message.must_be_new or not self._store.is_same_function(known, message.created.function):
-            raise WorkflowAlreadyExists(
-                f"workflow {message.workflow!r} exists, of function {function}; "
-                f"asked for was {message.created.function}"
-            )
-        if stored is not None and stored.ended is not None and message.starter is not None:
-            self._tell_parent(message.starter, StepKey(message.created.parent_step or ""), stored.ended)
-        elif stored is not None and stored.ended is None:
-            self._activate(stored)
+    def _found(self, message: StartRun, found: StoredRun) -> WorkflowId:
+        """The id is taken: by the run that is meant, or by another one."""
+        is_same = not message.must_be_new and self._store.is_same_function(found, message.created.function)
+        if message.starter is not None:
+            self._found_by_parent(message, found, is_same=is_same)
+        elif not is_same:
+            raise _taken(message, found)
+        elif found.ended is None and message.workflow not in self._live:
+            self._activate(found)
         return message.workflow
 
-    def _bring_to_life(self, execution: Execution, created: Reply[Any] | None) -> WorkflowActor:
+    def _found_by_parent(self, message: StartRun, found: StoredRun, *, is_same: bool) -> None:
+        """A parent asks for its child, perhaps again after a restart; it is told, not answered."""
+        assert message.starter is not None, "called for parents only"
+        step = StepKey(message.created.parent_step or "")
+        if not is_same or found.parent != message.starter:
+            failure = failure_of(WorkflowAlreadyExists, str(_taken(message, found)))
+            self._tell_parent(message.starter, step, RunEnded(found.workflow, "FAILED", failure=failure))
+        elif found.ended is not None and found.status not in ("STUCK", "STRANDED"):
+            self._tell_parent(message.starter, step, found.ended)
+        elif message.workflow not in self._live:
+            self._activate(found)
+
+    def _bring_to_life(
+        self, execution: Execution, function: str, parent: WorkflowId | None, created: Reply[Any] | None
+    ) -> WorkflowActor:
         actor = WorkflowActor(execution, self.routes, created, on_actor_failure=self._on_workflow_failure)
-        self._live[execution.workflow] = actor
-        self._streams[execution.workflow] = execution.stream
+        self._live[execution.workflow] = LiveRun(actor, execution.stream, function, parent)
         self._busy.add(execution.workflow)
         actor.launch(self.dispatcher)
         return actor
 
     def _activate(self, stored: StoredRun) -> WorkflowActor | None:
-        execution = self._store.load(stored)
+        """Brings a stored run to life; one that can't be is left alone, and the others go on."""
+        try:
+            execution = self._store.load(stored)
+        except Exception as error:
+            logger.error("workflow %r can't be read: %s", stored.workflow, error)
+            execution = RunEnded(stored.workflow, "STUCK", problem=f"{type(error).__name__}: {error}")
         if isinstance(execution, RunEnded):
             self._tell_waiters(execution)
             return None
-        self._functions[stored.workflow] = stored.function
-        return self._bring_to_life(execution, None)
+        return self._bring_to_life(execution, stored.function, stored.parent, None)
 
     # ── finding ─────────────────────────────────────────────────────────────────────────────────────────
 
     @receives(Deliver)
     def on_deliver(self, message: Deliver) -> None:
         """Hands a message to a run, which is brought to life for it; to a finished one it means nothing."""
-        actor = self._live.get(message.workflow)
+        live = self._live.get(message.workflow)
+        actor = None if live is None else live.actor
         if actor is None:
             stored = self._store.find(message.workflow)
             if stored is None or stored.ended is not None:
                 return
             actor = self._activate(stored)
-        if actor is not None:
+        if actor is not None and actor.actor_ref.is_alive():
             self._busy.add(message.workflow)
             actor.actor_ref.tell(message.message)
 
@@ -219,7 +250,8 @@ class Directory(Actor):
     def on_run_stopped(self, message: RunStopped) -> None:
         """Forgets a run that has stopped."""
         workflow = message.ended.workflow
-        if self._streams.get(workflow) == message.stream:
+        live = self._live.get(workflow)
+        if live is not None and live.stream == message.stream:
             self._forget(workflow)
         self._tell_waiters(message.ended)
         self._answer_if_idle()
@@ -262,7 +294,8 @@ class Directory(Actor):
         logger.error("workflow %r: its actor failed", workflow, exc_info=error)
         failures = self._failures[workflow] = self._failures.get(workflow, 0) + 1
         mail = actor.take_mail()
-        stream = self._streams.get(workflow, StreamId(0))
+        live = self._live.get(workflow)
+        stream = StreamId(0) if live is None else live.stream
         actor.stop_now()
         if failures <= FAILURES_MAX:
             self.actor_ref.tell(RunDiscarded(workflow, stream, mail, error, False))
@@ -274,8 +307,6 @@ class Directory(Actor):
 
     def _forget(self, workflow: WorkflowId) -> None:
         self._live.pop(workflow, None)
-        self._streams.pop(workflow, None)
-        self._functions.pop(workflow, None)
         self._busy.discard(workflow)
 
     def _tell_parent(self, parent: WorkflowId, step: StepKey, ended: RunEnded) -> None:
@@ -321,8 +352,8 @@ class Directory(Actor):
     def close(self, error: Exception | None = None) -> None:
         """Ends every live run without recording anything; runs in the dispatcher's thread."""
         self._closed = error or EngineClosed("the engine was closed")
-        for actor in list(self._live.values()):
-            actor.stop_now()
+        for live in list(self._live.values()):
+            live.actor.stop_now()
         self._live.clear()
         self._busy.clear()
         waiters: list[Reply[Any]] = [reply for replies in self._outcome_waiters.values() for reply in replies]
@@ -339,3 +370,10 @@ class Directory(Actor):
         waiters, self._idle_waiters = self._idle_waiters, []
         for reply in waiters:
             reply.set(None)
+
+
+def _taken(message: StartRun, found: StoredRun) -> WorkflowAlreadyExists:
+    return WorkflowAlreadyExists(
+        f"workflow {message.workflow!r} exists, of function {found.function}; "
+        f"asked for was {message.created.function}"
+    )

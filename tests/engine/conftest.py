@@ -43,14 +43,14 @@ def hang_guard() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def nothing_left(hang_guard: None) -> Iterator[None]:
     """Fails a test that leaves a thread, a child process or an open file."""
-    gc.collect()
     threads, children, files = set(threading.enumerate()), _children(), _open_files()
     yield
     for thread in set(threading.enumerate()) - threads:
         thread.join(GRACE_S)
     for child in _children() - children:
         _wait_for_end(child)
-    gc.collect()
+    if _open_files() - files:
+        gc.collect()
     assert not set(threading.enumerate()) - threads, "threads are left"
     assert not _children() - children, "child processes are left"
     assert not _open_files() - files, "open files are left"

@@ -36,13 +36,18 @@ engine.wait()
 FORKING_SCRIPT = """
 import os, sys
 from tempolite import Queue, Tempolite
+from tests.workers.activities import count_marks
 from tests.workers.calls import one_activity
+from tests.workers.processes import wait_for
 
 engine = Tempolite(sys.argv[1], queues=[Queue("default", workers=1)]).start()
 engine.execute("run", one_activity, sys.argv[2], [sys.argv[3]], {})
+wait_for("the activity", lambda: count_marks(sys.argv[3], "working") > 0)
 if os.fork() == 0:
     os.read(0, 1)
     os._exit(0)
+with open(sys.argv[3], "a") as marks:
+    marks.write("under way\\n")
 engine.wait()
 """
 
@@ -101,7 +106,7 @@ def test_grandchildren_of_a_killed_engine_end_with_its_workers(tmp_path: Path, w
 
 def test_workers_end_though_a_forked_child_of_the_host_lives_on(tmp_path: Path) -> None:
     """P8: a host that forked (``multiprocessing`` on Linux does) is dead all the same when it is killed."""
-    with engine_process(FORKING_SCRIPT, tmp_path, "mark_and_loop") as engine, ExitStack() as stack:
+    with engine_process(FORKING_SCRIPT, tmp_path, "clean_up_when_told") as engine, ExitStack() as stack:
         children = [stack.enter_context(Watched(pid)) for pid in children_of(engine.pid)]
         forked = [child for child in children if is_fork_of(child.pid, engine.pid)]
         workers = [child for child in children if child not in forked]
@@ -115,7 +120,7 @@ def test_workers_end_though_a_forked_child_of_the_host_lives_on(tmp_path: Path) 
 
 def test_next_engine_starts_though_a_forked_child_of_the_last_host_lives_on(tmp_path: Path) -> None:
     """The lock on the file ends with the engine's process, not with the processes that it forked."""
-    with engine_process(FORKING_SCRIPT, tmp_path, "mark_and_loop") as engine, ExitStack() as stack:
+    with engine_process(FORKING_SCRIPT, tmp_path, "clean_up_when_told") as engine, ExitStack() as stack:
         children = children_of(engine.pid)
         forked = [child for child in children if is_fork_of(child, engine.pid)]
         stack.callback(os.kill, forked[0], signal.SIGKILL)
@@ -163,9 +168,9 @@ def is_fork_of(pid: int, parent: int) -> bool:
 
 
 def warm_up(engine: Tempolite) -> None:
-    """Both workers, side effects' threads and modules that are imported late are there."""
+    """Both workers are there, and what is imported late is imported."""
     infos = [begin(engine, "add", n, 1) for n in range(10)]
     for info in infos:
         info.get(timeout=DEADLINE_S)
-    with pytest.raises(ValueError, match="call 1"):
+    with pytest.raises(ValueError, match="call 0"):
         outcome(engine, "flaky", os.devnull, 1)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -21,6 +20,9 @@ from tempolite.actors.messages import (
     AwaitOutcome,
     Begin,
     ChildEnded,
+    Commit,
+    CommitFailed,
+    Committed,
     Deliver,
     FunctionRegistered,
     Message,
@@ -29,6 +31,7 @@ from tempolite.actors.messages import (
     RunStopped,
     StartRun,
 )
+from tempolite.actors.run_store import RunStore, StoredRun
 from tempolite.actors.workflow import Activeness, Execution, Routes, RunDiscarded, WorkflowActor
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
 from tempolite.errors import EngineClosed, WorkflowAlreadyExists
@@ -42,57 +45,6 @@ FAILURES_MAX = 3
 """Times that a run's actor may fail before the run is given up until the next start."""
 
 RETRY_COMMIT_S = 0.5
-
-
-class StoredRun(msgspec.Struct, frozen=True):
-    """What the file says of a workflow's latest run.
-
-    Attributes:
-        workflow, stream, function: which.
-        status: as recorded.
-        parent, parent_step: who is told its outcome.
-        ended: the outcome, when it is finished (or stuck, or stranded).
-    """
-
-    workflow: WorkflowId
-    stream: StreamId
-    function: str
-    status: str
-    parent: WorkflowId | None = None
-    parent_step: StepKey | None = None
-    ended: RunEnded | None = None
-
-
-class RunStore(Protocol):
-    """Runs in the file, and how they come to life; implemented in ``tempolite.engine``."""
-
-    def find(self, workflow: WorkflowId) -> StoredRun | None:
-        """The latest run of a workflow, as last committed."""
-        ...
-
-    def create(self, request: StartRun, stream: StreamId) -> Execution:
-        """A new run; its first turn records that it exists."""
-        ...
-
-    def load(self, stored: StoredRun) -> Execution | RunEnded:
-        """A run from its history, or why it can't come to life."""
-        ...
-
-    def last_stream(self) -> StreamId:
-        """The highest stream ever used."""
-        ...
-
-    def with_work(self) -> Iterable[WorkflowId]:
-        """Workflows that have something to do without a message from outside."""
-        ...
-
-    def is_same_function(self, stored: StoredRun, function: str) -> bool:
-        """Whether the recorded name and this one mean the same function, by name or alias."""
-        ...
-
-    def strand(self, names: tuple[str, ...]) -> list[WorkflowId]:
-        """Stranded workflows whose function is one of these."""
-        ...
 
 
 class LiveRun(msgspec.Struct, frozen=True):
@@ -143,8 +95,10 @@ class Directory(Actor):
     def on_start_run(self, message: StartRun) -> Any:
         """Starts a run, or finds the one that has the id."""
         if self._closed is not None:
-            raise self._closed
+            return self._refuse()
         workflow = message.workflow
+        if message.starter is not None:
+            self._store.learn(message.code)
         if (live := self._live.get(workflow)) is not None:
             return self._found(message, StoredRun(workflow, live.stream, live.function, "", live.parent))
         stored = None if message.is_made_up else self._store.find(workflow)
@@ -156,6 +110,12 @@ class Directory(Actor):
         created, self.reply_to = self.reply_to, None
         parent = WorkflowId(message.created.parent) if message.created.parent else None
         self._bring_to_life(execution, message.created.function, parent, created)
+        return LATER
+
+    def _refuse(self) -> Any:
+        """Who asked is told why; what was only told ends here, and is asked for again at the next start."""
+        if self.reply_to is not None and self._closed is not None:
+            self.reply_to.fail(self._closed)
         return LATER
 
     def _found(self, message: StartRun, found: StoredRun) -> WorkflowId:
@@ -198,9 +158,20 @@ class Directory(Actor):
             logger.error("workflow %r can't be read: %s", stored.workflow, error)
             execution = RunEnded(stored.workflow, "STUCK", problem=f"{type(error).__name__}: {error}")
         if isinstance(execution, RunEnded):
-            self._tell_waiters(execution)
+            self._note_problem(stored, execution)
             return None
         return self._bring_to_life(execution, stored.function, stored.parent, None)
+
+    def _note_problem(self, stored: StoredRun, ended: RunEnded) -> None:
+        """A run that can't come to life is listed so; its first turn, once it can, says otherwise."""
+        if stored.status != ended.status:
+            write = self._store.problem_write(stored, ended)
+            self.routes.persistence.tell(Commit(self.actor_ref, 0, [write]))
+        self._tell_waiters(ended)
+
+    @receives(Committed, CommitFailed)
+    def on_problem_noted(self, _message: Any) -> None:
+        """Nothing depends on it: it is found out again at the next start."""
 
     # ── finding ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -222,7 +193,7 @@ class Directory(Actor):
     def on_await_outcome(self, message: AwaitOutcome) -> Any:
         """Answers when the workflow is finished, stuck or stranded."""
         if self._closed is not None:
-            raise self._closed
+            return self._refuse()
         if message.workflow not in self._live:
             stored = self._store.find(message.workflow)
             if stored is not None and stored.ended is not None:

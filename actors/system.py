@@ -15,11 +15,12 @@ import pykka
 from tempolite.actors.activity_pool import ActivityPool
 from tempolite.actors.clock import Clock
 from tempolite.actors.database_file import DatabaseFile
-from tempolite.actors.directory import Directory, RunStore
+from tempolite.actors.directory import Directory
 from tempolite.actors.dispatcher import SeededDispatcher, ThreadDispatcher
 from tempolite.actors.futures import Reply
 from tempolite.actors.messages import Drain, Flush, Recover, ShutDown
 from tempolite.actors.persistence import PersistenceActor
+from tempolite.actors.run_store import RunStore
 from tempolite.actors.side_effects import SideEffectActor
 from tempolite.actors.supervisor import Perform, Supervisor
 from tempolite.actors.timers import TimerActor

@@ -26,7 +26,10 @@ class Registry:
         Raises:
             InvalidArguments: it is no workflow function.
         """
-        call = workflow_call(target)
+        return self.add_call(workflow_call(target))
+
+    def add_call(self, call: WorkflowCall) -> WorkflowCall:
+        """The same, for one that was looked at."""
         if self._calls.get(call.name) is not call:
             self._codec.learn(call.callable)
             for name in call.names:

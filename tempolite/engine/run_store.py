@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from tempolite.actors.database_file import DatabaseFile, run
-from tempolite.actors.directory import StoredRun
-from tempolite.actors.messages import RunEnded, StartRun
+from tempolite.actors.messages import RunEnded, StartRun, Write
+from tempolite.actors.run_store import StoredRun
+from tempolite.calls import WorkflowCall
 from tempolite.core.events import Entry, RunCompleted, RunFailed, decode_body
 from tempolite.core.history import fold
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
@@ -82,6 +83,14 @@ class RunsInFile:
             return True
         known = self._registry.find(function)
         return known is not None and stored.function in known.names
+
+    def problem_write(self, stored: StoredRun, ended: RunEnded) -> Write:
+        """Lists a run as stuck or stranded, with its problem."""
+        return statements.update_run(stored.stream, Status(ended.status), None, ended.problem, False)
+
+    def learn(self, code: WorkflowCall) -> None:
+        """A parent brings its child's function: it is known from now on."""
+        self._registry.add_call(code)
 
     def strand(self, names: tuple[str, ...]) -> list[WorkflowId]:
         """Stranded workflows whose function is one of these."""

@@ -14,7 +14,10 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, assert_never
+
+from pykka import ActorDeadError
 
 from tempolite.actors import frames
 from tempolite.actors.actor import LATER, Actor, receives
@@ -40,6 +43,9 @@ STALL_S = 0.02
 
 START_FAILURES_MAX = 3
 """Workers that die one after another before they are ready; then their work fails."""
+
+HIRE_AGAIN_S = 0.5
+"""After a worker could not be started the next try is made this much later."""
 
 HANG_UP_S = 1.0
 """An idle worker that has not ended this long after its socket was closed is killed."""
@@ -223,11 +229,17 @@ class ActivityPool(Actor):
                 if not seat.attempts:
                     break
         if (best is None or best.attempts) and len(self._seats) < self._workers_max:
-            return self._hire()
+            return self._hire() or best
         return best
 
-    def _hire(self) -> Seat:
-        worker = self._make_worker(self._on_frames, self._on_death)
+    def _hire(self) -> Seat | None:
+        """A new worker; None when the system has no room for one now, which is tried again later."""
+        try:
+            worker = self._make_worker(self._on_frames, self._on_death)
+        except OSError as error:
+            logger.error("queue %r: no worker could be started: %s", self.queue.name, error)
+            self.dispatcher.call_at(self.dispatcher.clock.monotonic_s() + HIRE_AGAIN_S, self._assign_soon)
+            return None
         seat = self._seats[id(worker)] = Seat(worker, is_ready=not worker.can_be_killed)
         return seat
 
@@ -282,6 +294,9 @@ class ActivityPool(Actor):
                 if (attempt := self._take(seat, frame)) is not None:
                     attempt.tell_result(frame.result)
             case frames.Failed():
+                if seat.is_leaving and (left := seat.attempts.get(frame.job_id)) and not left.is_expired:
+                    # Our TERM may have made it fail; it runs again elsewhere, uncharged.
+                    return
                 if (attempt := self._take(seat, frame)) is not None:
                     attempt.tell(frame.failure)
             case frames.Unknown():
@@ -383,11 +398,15 @@ class ActivityPool(Actor):
     # ── telling ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _on_frames(self, worker: Any, said: list[frames.FromWorker]) -> None:
-        self.actor_ref.tell(WorkerSpoke(worker, said))
+        self._tell_self(WorkerSpoke(worker, said))
 
     def _on_death(self, worker: Any, cause: str) -> None:
-        if self.actor_ref.is_alive():
-            self.actor_ref.tell(WorkerDied(worker, cause))
+        self._tell_self(WorkerDied(worker, cause))
+
+    def _tell_self(self, message: Any) -> None:
+        # A thread may come back after the engine was closed.
+        with suppress(ActorDeadError):
+            self.actor_ref.tell(message)
 
     def _after_change(self) -> None:
         if self._waiting:

@@ -27,6 +27,7 @@ from typing import Any
 
 import apsw
 
+from tempolite.actors import forking
 from tempolite.errors import (
     DatabaseDamaged,
     EngineLocked,
@@ -124,7 +125,8 @@ class DatabaseFile:
         synchronous: str = "FULL",
     ) -> None:
         check_platform()
-        self.path = path
+        # Links are followed first: the lock lies beside the file itself, whatever name it was opened by.
+        self.path = path = path if path == MEMORY else os.path.realpath(path)
         self.layout = layout
         self.is_memory = path == MEMORY
         self._vfs = vfs
@@ -208,7 +210,7 @@ class DatabaseFile:
             self._anchor.close()
             self._anchor = None
         if self._lock_fd is not None:
-            os.close(self._lock_fd)
+            forking.close(self._lock_fd)
             self._lock_fd = None
 
     def _open(self, wait_for_lock: bool) -> None:
@@ -309,6 +311,7 @@ def _take_lock(path: str, wait: bool) -> int:
     except BaseException:
         os.close(fd)
         raise
+    forking.close_in_forked_children(fd)
     os.ftruncate(fd, 0)
     os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     return fd

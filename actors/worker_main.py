@@ -32,6 +32,9 @@ from tempolite.actors import frames
 from tempolite.core.failure import Failure
 
 RECEIVE_BYTES = 256 * 1024
+FD_FROM = 512
+"""Our descriptors have numbers from here."""
+
 EXIT_BROKEN = 70
 EXIT_TERMINATED = 143
 
@@ -86,7 +89,8 @@ class Worker:
         """Serves until the engine hangs up."""
         hello = self._receive_hello()
         sys.path[:] = hello.sys_path
-        os.chdir(hello.folder)
+        if hello.folder:
+            os.chdir(hello.folder)
         lock = _hold_lock(hello.lock_path)
         module, _, name = hello.interpreter.partition(":")
         self._interpreter = getattr(importlib.import_module(module), name)(hello.settings)
@@ -282,6 +286,21 @@ def _hold_lock(path: str) -> int | None:
 
 def main(socket_fd: int, life_fd: int) -> None:
     """Entry point of the child process."""
-    hang_life_on(life_fd)
+    # The host's masks and ignored signals are its own business.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Worker(socket.socket(fileno=socket_fd)).main()
+    hang_life_on(_out_of_reach(life_fd))
+    Worker(socket.socket(fileno=_out_of_reach(socket_fd))).main()
+
+
+def _out_of_reach(fd: int) -> int:
+    """The same, under a number that code which writes or closes at random does not hit."""
+    try:
+        moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FD_FROM)
+    except OSError:
+        # The limit on open files is lower than that.
+        return fd
+    os.close(fd)
+    return moved

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tempolite.actors import frames
+from tempolite.actors import forking, frames
 from tempolite.actors.dispatcher import Dispatcher
 from tempolite.actors.messages import ActivityJob
 
@@ -90,8 +90,9 @@ class WorkerProcess:
         self._next_call = 1
         self._is_watching_out = False
         self.is_gone = False
+        hello = _hello(settings, slots)
         self._spawn()
-        self._say(_hello(settings, slots))
+        self._say(hello)
 
     # ── what the pool asks for ──────────────────────────────────────────────────────────────────────────
 
@@ -125,7 +126,13 @@ class WorkerProcess:
 
     def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
-        life_read, self._life_fd = os.pipe2(os.O_CLOEXEC)
+        try:
+            life_read, life_write = os.pipe2(os.O_CLOEXEC)
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
+        self._life_fd = forking.close_in_forked_children(life_write)
         command = [sys.executable, "-P", "-c", _BOOT, str(theirs.fileno()), str(life_read), _PACKAGE_FOLDER]
         try:
             self._process = subprocess.Popen(
@@ -134,11 +141,16 @@ class WorkerProcess:
                 pass_fds=(theirs.fileno(), life_read),
                 start_new_session=True,
             )
+            self._pidfd = os.pidfd_open(self._process.pid)
+        except OSError:
+            # Without its life pipe a process that was started just now ends by itself.
+            forking.close(self._life_fd)
+            ours.close()
+            raise
         finally:
             theirs.close()
             os.close(life_read)
         self.pid = self._process.pid
-        self._pidfd = os.pidfd_open(self.pid)
         ours.setblocking(False)
         self._socket = ours
         self._dispatcher.watch(ours.fileno(), select.EPOLLIN, self._on_ready)
@@ -181,13 +193,23 @@ class WorkerProcess:
         # Its children, before the process id is given free by reaping it.
         self.kill()
         self.is_gone = True
-        code = self._process.wait()
+        cause = self._reap()
         self._dispatcher.unwatch(self._socket.fileno())
         self._dispatcher.unwatch(self._pidfd)
         self._socket.close()
         os.close(self._pidfd)
-        os.close(self._life_fd)
-        self._on_death(self, _cause(code))
+        forking.close(self._life_fd)
+        self._on_death(self, cause)
+
+    def _reap(self) -> str:
+        """What ended it, if the host left that to us."""
+        try:
+            os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            # The host ignores SIGCHLD, or waits for any child: nobody knows any more.
+            self._process.returncode = 0
+            return "an unknown cause"
+        return _cause(self._process.wait())
 
     def _signal(self, number: int) -> None:
         if not self.is_gone:
@@ -243,11 +265,16 @@ class WorkerProcess:
 
 
 def _hello(settings: WorkerSettings, slots: int) -> frames.Hello:
+    try:
+        folder = os.getcwd()
+    except FileNotFoundError:
+        # It was removed under the host; the worker keeps the one that it inherits.
+        folder = ""
     return frames.Hello(
         interpreter=settings.interpreter,
         settings=settings.settings,
-        sys_path=[str(Path(entry).absolute()) if entry else os.getcwd() for entry in sys.path],
-        folder=os.getcwd(),
+        sys_path=[os.path.join(folder, entry) for entry in sys.path],
+        folder=folder,
         slots=slots,
         lock_path=settings.lock_path or "",
     )

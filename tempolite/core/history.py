@@ -150,6 +150,11 @@ class RunState(msgspec.Struct):
                 raise AssertionError(f"{type(body).__name__} belongs to the run, not to step {entry.step!r}")
 
     def _open(self, entry: Entry, kind: StepKind, function: str = "", args: bytes = b"") -> StepRecord:
+        known = self.steps.get(entry.step)
+        # A step that stands is never asked for again: its outcome is recorded once (P2).
+        assert known is None or not (known.is_open or known.outcome), (
+            f"{entry.step!r} has an outcome, or will"
+        )
         step = StepRecord(entry.step, kind, function, args, scheduled_seq=entry.seq, is_open=True)
         self.steps[entry.step] = step
         return step

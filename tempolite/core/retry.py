@@ -38,6 +38,8 @@ class RetrySpec(msgspec.Struct, frozen=True, omit_defaults=True):
         Exponential backoff with full jitter, after Marc Brooker, "Exponential Backoff and Jitter"
         (AWS Architecture Blog, 2015): the wait is uniform between 0 and the backed-off interval.
         """
+        if not self.initial_interval:
+            return 0.0
         exponent = min(attempts - 1, EXPONENT_MAX)
         try:
             interval = self.initial_interval * self.backoff**exponent
@@ -79,6 +81,8 @@ class RetryPolicy:
             value = getattr(self, name)
             if not _is_number(value, (int, float)) or not least <= value < float("inf"):
                 raise InvalidArguments(f"{name} is {value!r}, expected a finite number from {least:g}")
+        if not isinstance(self.jitter, bool):
+            raise InvalidArguments(f"jitter is {self.jitter!r}, expected True or False")
         for name in ("retry_on", "never_on"):
             object.__setattr__(self, name, _exception_types(name, getattr(self, name)))
 
@@ -105,8 +109,10 @@ def _is_number(value: Any, kinds: type | tuple[type, ...]) -> bool:
 
 
 def _exception_types(name: str, value: Any) -> tuple[type[BaseException], ...]:
-    kinds = (value,) if isinstance(value, type) else tuple(value)
+    kinds = (value,) if isinstance(value, type) else value
+    if not isinstance(kinds, (tuple, list, set, frozenset)):
+        raise InvalidArguments(f"{name} is {value!r}, expected exception types")
     for kind in kinds:
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise InvalidArguments(f"{name} holds {kind!r}, expected exception types")
-    return kinds
+    return tuple(kinds)

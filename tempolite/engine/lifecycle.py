@@ -65,8 +65,10 @@ class Lifecycle:
         self._phase = Phase.NEW
         self._lifecycle = new_lock()
         self._failure: Exception | None = None
+        self._pid: int | None = None
         self._system: ActorSystem
         self._file: DatabaseFile
+        self._runs: RunsInFile
         for function in workflows:
             self._registry.add(function)
 
@@ -86,6 +88,7 @@ class Lifecycle:
                 raise EngineClosed("the engine was closed; make a new one")
             if self._phase is Phase.NEW:
                 self._start()
+                self._pid = os.getpid()
                 self._phase = Phase.STARTED
         return self
 
@@ -97,6 +100,8 @@ class Lifecycle:
         Args:
             timeout: seconds that running activities get; what still runs then is run again.
         """
+        if self._is_forked_copy:
+            return
         with self._lifecycle:
             if self._phase is Phase.STARTED:
                 self._phase = Phase.CLOSED
@@ -146,7 +151,8 @@ class Lifecycle:
         )
         try:
             self._system = ActorSystem(self._file, options)
-            self._system.start(RunsInFile(self._file, self._registry, self._services))
+            self._runs = RunsInFile(self._file, self._registry, self._services)
+            self._system.start(self._runs)
         except BaseException:
             self._file.close()
             raise
@@ -169,7 +175,16 @@ class Lifecycle:
         if queue not in self._queues:
             raise QueueNotFound(f"no queue named {queue!r}; there are {', '.join(sorted(self._queues))}")
 
+    @property
+    def _is_forked_copy(self) -> bool:
+        """Whether the host forked: the engine's threads are in the other process, and so is the file."""
+        return self._pid is not None and self._pid != os.getpid()
+
     def _check_started(self) -> None:
+        if self._is_forked_copy:
+            raise EngineClosed(
+                f"this engine belongs to process {self._pid}, this is a fork of it; a file has one engine"
+            )
         if self._failure is not None:
             raise self._failure
         if self._phase is not Phase.STARTED:

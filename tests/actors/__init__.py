@@ -1,1 +1,1 @@
-"""Tests of the actors: seeded dispatchers and virtual time in one thread, or real processes where it must be."""
+"""Tests of the actors: seeded dispatchers and virtual time in one thread, or real processes where needed."""

@@ -185,12 +185,17 @@ def test_runs_are_chosen_by_time_exclusively(engine: Tempolite) -> None:
         ("_", []),
         ("grün", ["order-8"]),
         ("o'neill", ["order-7"]),
+        ('"dim"', ["order-8"]),
+        ("queue", []),
+        ("seed", []),
+        ("kwargs", []),
+        (__name__, []),
     ],
 )
 def test_runs_are_found_by_text(engine: Tempolite, search: str, expected: list[str]) -> None:
     """In ids, inputs and outcomes; nothing in the text is a wildcard."""
     engine.execute("order-7", echo, {"note": "100% o'neill"})
-    engine.execute("order-8", echo, ["lamp", "grün"])
+    engine.execute("order-8", echo, ["lamp", 'grün, "dim"'])
     engine.execute("order-9", broken, "out of stock")
     engine.wait(timeout=10)
 

@@ -1,7 +1,8 @@
 """What the engine and a worker process say to each other, and how it is framed.
 
-A frame is ``length (u32) · CRC-32 of the body (u32) · body (msgpack)``. A frame that is too long or whose
-check fails means that somebody else wrote into the socket: the worker is given up.
+A frame is ``length (u32) · its check (u32) · CRC-32 of the body (u32) · body (msgpack)``. A check that fails
+means that somebody else wrote into the socket: the worker is given up. The length has a check of its own, so
+that nobody waits for the rest of a frame that never was one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import msgspec
 from tempolite.core.failure import Failure
 
 FRAME_MAX = 256 * 2**20
-_HEAD = struct.Struct("<II")
+_HEAD = struct.Struct("<III")
+_LENGTH_MARK = 0x7465_6D70
+"""Makes the check of a length differ from the length, of 0 too."""
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
@@ -140,7 +143,7 @@ class BrokenFrame(Exception):
 def pack(frame: ToWorker | FromWorker) -> bytes:
     """A frame as bytes."""
     body = _ENCODER.encode(frame)
-    return _HEAD.pack(len(body), zlib.crc32(body)) + body
+    return _HEAD.pack(len(body), len(body) ^ _LENGTH_MARK, zlib.crc32(body)) + body
 
 
 class FrameBuffer:
@@ -162,8 +165,8 @@ class FrameBuffer:
         at = 0
         try:
             while len(self._bytes) - at >= _HEAD.size:
-                length, check = _HEAD.unpack_from(self._bytes, at)
-                if length > FRAME_MAX:
+                length, length_check, check = _HEAD.unpack_from(self._bytes, at)
+                if length > FRAME_MAX or length ^ _LENGTH_MARK != length_check:
                     raise BrokenFrame(f"a frame of {length} bytes")
                 begin = at + _HEAD.size
                 if len(self._bytes) < begin + length:

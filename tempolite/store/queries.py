@@ -114,14 +114,16 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
         return " AND ".join(parts), values
 
 
-# Texts and numbers are compared one by one and not as the JSON that they stand in, which has escapes, names of
-# columns and marks of types. ``key`` is a key of the user's where it is a text; "$" and "v" are the codec's.
+# Texts, numbers and keys are looked at one by one, and not as the JSON that they stand in: that has escapes,
+# fields of ours ("$.args" and so on) and the codec's marks of types ("$" and "v").
 _SEARCH = (
-    "(instr(lower(workflow), lower(?1)) OR EXISTS (SELECT 1 FROM events e, json_tree(e.payload,"
+    "(instr(lower(workflow), lower(?)) OR EXISTS (SELECT 1 FROM events e, json_tree(e.payload,"
     " CASE e.type WHEN 'RunCreated' THEN '$.args' WHEN 'RunCompleted' THEN '$.result'"
     " ELSE '$.failure.message' END) part"
     " WHERE e.stream = runs.stream AND e.type IN ('RunCreated', 'RunCompleted', 'RunFailed')"
-    " AND instr(lower(part.atom), lower(?1))))"
+    " AND instr(lower(concat_ws(char(31), iif(part.key IS '$', NULL, part.atom),"
+    " iif(typeof(part.key) = 'text' AND part.key NOT IN ('$', 'v')"
+    " AND part.path NOT IN ('$', '$.args', '$.failure'), part.key, NULL))), lower(?))))"
 )
 
 

@@ -43,14 +43,14 @@ def prepare(ctx: ActivityContext, part: int) -> int:
 def look_up(ctx: ActivityContext, part: int) -> int:
     """Long enough to be killed in."""
     with Trace(ctx):
-        _PAUSE.wait(0.002)
+        _PAUSE.wait(0.008)
         return part * 10
 
 
 def pack(ctx: ActivityContext, token: str) -> str:
     """Long enough to be killed in; works on what the side effect drew."""
     with Trace(ctx, token):
-        _PAUSE.wait(0.003)
+        _PAUSE.wait(0.008)
         return f"packed {token}"
 
 
@@ -63,7 +63,7 @@ def send(ctx: ActivityContext, what: str) -> str:
 def call_carrier(ctx: ActivityContext) -> str:
     """Fails in its first attempt, whatever process that runs in."""
     with Trace(ctx):
-        _PAUSE.wait(0.001)
+        _PAUSE.wait(0.004)
         if ctx.attempt == 1:
             raise ConnectionError("the line is busy")
         return f"attempt {ctx.attempt}"

@@ -97,8 +97,8 @@ def test_the_kills_interrupted_steps_of_several_kinds(story: Story) -> None:
     cut = Counter(effect.life for effect in interrupted(story.effects))
     kinds = {repeat.partition(" ")[2].split()[0] for repeat in story.verdict.repeats}
 
-    assert len(cut) >= KILLS // 4, cut
-    assert len(kinds) >= 4, kinds
+    assert len(cut) >= KILLS // 5, cut
+    assert kinds >= {"part", "ship/pack"}, kinds
 
 
 def test_every_life_got_something_done(story: Story) -> None:
@@ -116,7 +116,7 @@ def moments() -> list[int]:
     """After how many lines of its own each life is killed."""
     drawn = random.Random(SEED)
     early = [drawn.randint(20, 80) for _ in range(EARLY_KILLS)]
-    return early + [drawn.randint(90, 190) for _ in range(KILLS - EARLY_KILLS)]
+    return early + [drawn.randint(80, 160) for _ in range(KILLS - EARLY_KILLS)]
 
 
 def open_runs(story: Story, kill: Kill) -> int:

@@ -186,7 +186,11 @@ def test_runs_are_chosen_by_time_exclusively(engine: Tempolite) -> None:
         ("grün", ["order-8"]),
         ("o'neill", ["order-7"]),
         ('"dim"', ["order-8"]),
+        ("note", ["order-7"]),
+        ("12.5", ["order-8"]),
+        ("0", ["order-7"]),
         ("queue", []),
+        ("tuple", []),
         ("seed", []),
         ("kwargs", []),
         (__name__, []),
@@ -195,7 +199,7 @@ def test_runs_are_chosen_by_time_exclusively(engine: Tempolite) -> None:
 def test_runs_are_found_by_text(engine: Tempolite, search: str, expected: list[str]) -> None:
     """In ids, inputs and outcomes; nothing in the text is a wildcard."""
     engine.execute("order-7", echo, {"note": "100% o'neill"})
-    engine.execute("order-8", echo, ["lamp", 'grün, "dim"'])
+    engine.execute("order-8", echo, ("lamp", 'grün, "dim"', 12.5))
     engine.execute("order-9", broken, "out of stock")
     engine.wait(timeout=10)
 

@@ -23,7 +23,7 @@ from tempolite import ActivityContext, NonRetryable
 LONG_S = 1_000
 """Longer than any test: who blocks that long is ended from outside."""
 
-GARBAGE_FDS = range(3, 256)
+GARBAGE_FDS = range(3, 1_024)
 
 _C = ctypes.CDLL(None)
 """Calls through it release the interpreter."""
@@ -88,7 +88,7 @@ def leave(marks: str = "", times: int = 1_000, code: int = 3) -> str:
 
 def close_all_fds(marks: str = "", times: int = 1_000) -> str:
     """Closes whatever is open, the worker's own connection included."""
-    return _die_at_first(marks, times, lambda: os.closerange(0, 256))
+    return _die_at_first(marks, times, lambda: os.closerange(0, 1_024))
 
 
 def die_beside_others(marks: str, others: int) -> str:

@@ -33,8 +33,9 @@ from tempolite.actors.messages import (
     WorkerDied,
     WorkerSpoke,
 )
+from tempolite.actors.rate_gate import RateGate
 from tempolite.core.identifiers import StepKey, WorkflowId
-from tempolite.core.queues import Queue, TokenBucket, starts_per_second
+from tempolite.core.queues import Queue
 
 logger = logging.getLogger("tempolite")
 
@@ -43,6 +44,9 @@ STALL_S = 0.02
 
 START_FAILURES_MAX = 3
 """Workers that die one after another before they are ready; then their work fails."""
+
+LOADING_S = 30.0
+"""How long a worker may take to load an activity's code, beyond the activity's own time."""
 
 HIRE_AGAIN_S = 0.5
 """After a worker could not be started the next try is made this much later."""
@@ -76,12 +80,11 @@ class ActivityPool(Actor):
         self._seats: dict[int, Seat] = {}
         self._durations = Durations()
         self._overtime: dict[tuple[WorkflowId, StepKey], int] = {}
-        self._bucket: TokenBucket | None = None
+        self._gate = RateGate(queue.rate, self._assign_soon)
         self._drain_reply: Reply[None] | None = None
         self._gone_reply: Reply[None] | None = None
         self._is_draining = False
         self._is_assigning = False
-        self._rate_timer: TimerHandle | None = None
         self._stall_timer: TimerHandle | None = None
         self._start_failures = 0
         self.workers_lost = 0
@@ -138,7 +141,12 @@ class ActivityPool(Actor):
             if attempt.is_expired:
                 attempt.tell_timeout()
             elif attempt in running and not was_killed_by_us and seat.is_ready:
-                self._charge(attempt, message.cause, is_shared=len(running) > 1)
+                if len(running) == 1:
+                    attempt.tell_loss(message.cause)
+                else:
+                    # Nobody knows who did it: each runs again by itself, so that the guilty one shows.
+                    attempt.needs_alone = True
+                    self._queue_again(attempt)
             else:
                 self._queue_again(attempt)
         if not was_killed_by_us:
@@ -172,9 +180,9 @@ class ActivityPool(Actor):
         """Ends every worker; answers when the last one is gone."""
         self._is_draining = True
         self._gone_reply = self.reply_to
-        for timer in (self._rate_timer, self._stall_timer):
-            if timer is not None:
-                timer.cancel()
+        self._gate.close()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
         for seat in list(self._seats.values()):
             seat.is_leaving = True
             if seat.attempts:
@@ -209,7 +217,7 @@ class ActivityPool(Actor):
         self._is_assigning = False
         while not self._is_draining and (attempt := self._waiting.first(self._is_held)) is not None:
             seat = self._seat_for(attempt)
-            if seat is None or not self._may_start():
+            if seat is None or not self._gate.may_start(self.dispatcher):
                 return
             self._waiting.remove(attempt)
             self._give(seat, attempt)
@@ -243,22 +251,6 @@ class ActivityPool(Actor):
         seat = self._seats[id(worker)] = Seat(worker, is_ready=not worker.can_be_killed)
         return seat
 
-    def _may_start(self) -> bool:
-        if self.queue.rate is None:
-            return True
-        now_s = self.dispatcher.clock.monotonic_s()
-        if self._bucket is None:
-            self._bucket = TokenBucket(starts_per_second(self.queue.rate), now_s)
-        if self._bucket.try_take(now_s):
-            return True
-        if self._rate_timer is None:
-            self._rate_timer = self.dispatcher.call_at(now_s + self._bucket.wait_s(), self._on_rate_timer)
-        return False
-
-    def _on_rate_timer(self) -> None:
-        self._rate_timer = None
-        self._assign_soon()
-
     def _give(self, seat: Seat, attempt: Attempt) -> None:
         seat.add(attempt, self._durations)
         try:
@@ -273,18 +265,23 @@ class ActivityPool(Actor):
             self._watch_for_stall(now_s)
 
     def _start_clocks(self, seat: Seat, now_s: float) -> None:
-        """Marks the attempts that are running by now; a time-out counts from here."""
+        """Marks the attempts that are running by now."""
         if not seat.is_ready:
             return
         for attempt in itertools.islice(seat.attempts.values(), self.queue.slots):
             if attempt.started_s is None:
                 attempt.started_s = now_s
-                timeout_s = attempt.job.timeout_s
-                if timeout_s is not None:
-                    attempt.timer = self.dispatcher.call_at(
-                        now_s + timeout_s,
-                        lambda job_id=attempt.job_id: self.actor_ref.tell(AttemptExpired(job_id)),  # type: ignore[misc]
-                    )
+                # A process says itself when the activity begins; loading its code is not its own time.
+                self._limit(attempt, now_s + (LOADING_S if seat.worker.can_be_killed else 0.0))
+
+    def _limit(self, attempt: Attempt, from_s: float) -> None:
+        """The attempt has its time-out from then on."""
+        if attempt.timer is not None:
+            attempt.timer.cancel()
+        if attempt.job.timeout_s is not None:
+            due_s = from_s + attempt.job.timeout_s
+            expired = AttemptExpired(attempt.job_id)
+            attempt.timer = self.dispatcher.call_at(due_s, lambda: self._tell_self(expired))
 
     # ── what workers say ────────────────────────────────────────────────────────────────────────────────
 
@@ -305,6 +302,9 @@ class ActivityPool(Actor):
                 attempt = seat.attempts.pop(frame.job_id, None)
                 if attempt is not None and not attempt.is_cancelled:
                     self._queue_again(attempt)
+            case frames.Started():
+                if (begun := seat.attempts.get(frame.job_id)) is not None:
+                    self._limit(begun, self.dispatcher.clock.monotonic_s())
             case frames.Ready():
                 seat.is_ready = True
                 self._start_failures = 0
@@ -374,14 +374,6 @@ class ActivityPool(Actor):
                 self._durations.learn(oldest.job.call.name, now_s - oldest.started_s)
                 seat.revoke_behind(self.queue.slots)
             self._watch_for_stall(now_s)
-
-    def _charge(self, attempt: Attempt, cause: str, *, is_shared: bool) -> None:
-        if is_shared:
-            # Nobody knows who did it: each runs again by itself, so that the guilty one shows.
-            attempt.needs_alone = True
-            self._queue_again(attempt)
-        else:
-            attempt.tell_loss(cause)
 
     def _note_start_failure(self, seat: Seat) -> None:
         if seat.is_ready or seat.is_leaving:

@@ -57,12 +57,16 @@ class Ship(Frame, frozen=True):
 
 
 class Run(Frame, frozen=True):
-    """Run this. ``context`` is workflow id, step, attempt, idempotency key."""
+    """Run this. ``context`` is workflow id, step, attempt, idempotency key.
+
+    ``tells_start``: say when it begins, which is when its time begins; loading its code is not its own time.
+    """
 
     job_id: int
     callable_id: int
     args: bytes
     context: tuple[str, str, int, str]
+    tells_start: bool = False
 
 
 class Revoke(Frame, frozen=True):
@@ -82,6 +86,12 @@ class Forget(Frame, frozen=True):
 
 class Ready(Frame, frozen=True):
     """It can run activities now."""
+
+
+class Started(Frame, frozen=True):
+    """It begins."""
+
+    job_id: int
 
 
 class Done(Frame, frozen=True):
@@ -129,7 +139,7 @@ class Shipping(msgspec.Struct, frozen=True):
 
 
 ToWorker = Hello | Ship | Run | Revoke | Forget
-FromWorker = Ready | Done | Failed | Unknown | Revoked
+FromWorker = Ready | Started | Done | Failed | Unknown | Revoked
 
 _ENCODER = msgspec.msgpack.Encoder()
 TO_WORKER: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

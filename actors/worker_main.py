@@ -162,7 +162,7 @@ class Worker:
         if call is None:
             reason = self._missing.get(run.callable_id, "it was not shipped")
             return frames.Unknown(run.job_id, run.callable_id, reason)
-        began_s = time.monotonic()
+        began_s = self._begin(run)
         try:
             result = self._interpreter.run(call, run.args, run.context)
             return frames.Done(run.job_id, result, time.monotonic() - began_s)
@@ -171,8 +171,13 @@ class Worker:
         except BaseException as error:
             return frames.Failed(run.job_id, self._interpreter.capture(error), time.monotonic() - began_s)
 
+    def _begin(self, run: frames.Run) -> float:
+        if run.tells_start:
+            self._send(frames.Started(run.job_id))
+        return time.monotonic()
+
     async def _outcome_async(self, call: Any, run: frames.Run) -> frames.FromWorker:
-        began_s = time.monotonic()
+        began_s = self._begin(run)
         try:
             result = await self._interpreter.run_async(call, run.args, run.context)
             return frames.Done(run.job_id, result, time.monotonic() - began_s)

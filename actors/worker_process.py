@@ -100,7 +100,7 @@ class WorkerProcess:
         """Sends an attempt, and its callable if this worker has not seen it."""
         callable_id = self._ship(job.call.shipping())
         context = (str(job.workflow), str(job.step), job.attempt, job.idempotency_key)
-        self._say(frames.Run(job_id, callable_id, job.args, context))
+        self._say(frames.Run(job_id, callable_id, job.args, context, job.timeout_s is not None))
 
     def revoke(self, job_id: int) -> None:
         """Asks for an attempt back that has not begun."""

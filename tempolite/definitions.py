@@ -183,10 +183,12 @@ def workflow(fn: Any = None, /, **options: Any) -> Any:
     def declare(function: Any) -> Workflow[..., Any]:
         declared: Workflow[..., Any] = Workflow(function, chosen)
         for name in (chosen.name or callable_name(function), *chosen.aliases):
-            DECLARED.setdefault(name, declared)
+            DECLARED[name] = declared
         return declared
 
-    return declare if fn is None else Workflow(fn, chosen)
+    if fn is None:
+        return declare
+    return Workflow(fn, chosen) if options else declare(fn)
 
 
 def callable_name(fn: Any) -> str:

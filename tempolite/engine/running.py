@@ -116,7 +116,8 @@ class Running(Lifecycle):
     def _outcome(self, workflow: str, timeout: float | None) -> Any:
         self._check_started()
         stored = None if timeout is None else self._runs.find(WorkflowId(workflow))
-        if stored is not None and stored.ended is not None:
+        # A stranded run may be about to go on, so only the directory can tell.
+        if stored is not None and stored.ended is not None and stored.ended.status != Status.STRANDED:
             return self._outcome_of(stored.ended)
         try:
             ended = self._system.ask(AwaitOutcome(WorkflowId(workflow)), timeout)

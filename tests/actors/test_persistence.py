@@ -14,14 +14,11 @@ from tempolite.actors.clock import SystemClock
 from tempolite.actors.database_file import DatabaseFile
 from tempolite.actors.dispatcher import SeededDispatcher, ThreadDispatcher
 from tempolite.actors.messages import Commit, CommitFailed, Flush, Statement, Write
-from tempolite.core.identifiers import StreamId, WorkflowId
-from tempolite.core.status import Status
 from tempolite.errors import StorageFailed
 from tempolite.store import statements
 from tempolite.store.schema import LAYOUT
 from tests.actors.desk import ROWS, Desk, desk, event
 from tests.actors.probes import DEADLINE_S, Do, Probe
-from tests.core.streams import CREATED
 
 BAD_WRITES: list[tuple[str, Write]] = [
     ("a stream and number that exist", event(99, 1)),
@@ -114,24 +111,14 @@ def test_any_number_of_rows_is_written_whole_and_in_order(count: int) -> None:
         assert [row[1] for row in at.query(ROWS)] == list(range(1, count + 1))
 
 
-def test_a_run_is_there_before_anything_changes_it() -> None:
-    """Statements have a rank: within a batch inserts of runs come before updates of them."""
-    row = statements.insert_run(
-        StreamId(1),
-        WorkflowId("w"),
-        CREATED,
-        5,
-        status="RUNNING",
-        finished_at=None,
-        problem="",
-        owes_parent=0,
-    )
-    change = statements.update_run(StreamId(1), Status.COMPLETED, 9, "", owes_parent=False)
+def test_statements_of_a_lower_rank_come_first() -> None:
+    """A row is inserted before something of the same batch changes it, however they were given."""
+    touch = Statement("touch", "UPDATE events SET attempt = 7 WHERE stream = ?1", columns=1, rank=3)
     with desk(None) as at:
-        at.commit(1, change, row)
+        at.commit(1, (touch, (1,)), event(1))
         at.settle()
 
-        assert at.query("SELECT status, finished_at FROM runs") == [("COMPLETED", 9)]
+        assert at.query("SELECT attempt FROM events") == [(7,)]
 
 
 def test_every_row_carries_who_wrote_it_and_when() -> None:

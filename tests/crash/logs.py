@@ -2,6 +2,9 @@
 
 Lines are appended with one ``write`` to a file opened with ``O_APPEND``: their order in the file is the
 order in which they happened, whatever processes wrote them. Nothing of the engine touches these files.
+
+A process that is killed within the ``write`` may leave the beginning of a line: it did nothing after that, so
+the line counts for nothing. Each line begins with a line feed of its own, so that no other one suffers.
 """
 
 from __future__ import annotations
@@ -78,12 +81,15 @@ def count_lines(log: str | Path) -> int:
 def _append(log: str | Path, entry: Any) -> None:
     fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        line = json.dumps(entry).encode() + b"\n"
+        line = b"\n" + json.dumps(entry).encode() + b"\n"
         assert os.write(fd, line) == len(line), "a line is written whole"
     finally:
         os.close(fd)
 
 
 def _lines(log: str | Path) -> list[bytes]:
+    """Every whole line."""
     path = Path(log)
-    return path.read_bytes().splitlines() if path.exists() else []
+    content = path.read_bytes() if path.exists() else b""
+    whole = content[: content.rfind(b"\n") + 1]
+    return [line for line in whole.splitlines() if line.endswith((b"}", b'"'))]

@@ -192,7 +192,7 @@ def test_a_crash_neither_renews_attempts_nor_uses_one_up(
 
     with pytest.raises(OSError, match="attempt 3"):
         reopened.get("a").get(timeout=10)
-    assert [line for line in effects.lines() if line != "zombie"][:4] == ["1", "2", "2", "3"]
+    assert effects.lines() == ["1", "2", "2", "3"]
 
 
 def held_failing(ctx: ActivityContext, gate: str, effects: str) -> None:
@@ -287,7 +287,7 @@ def test_a_policy_that_means_nothing_is_refused(settings: dict[str, Any]) -> Non
         RetryPolicy(**settings)
 
 
-@pytest.mark.parametrize("options", [{"retry": 3}, {"timeout": 0}, {"timeout": "1"}, {"nonsense": 1}])
+@pytest.mark.parametrize("options", [{"retry": 3}, {"timeout": -1}, {"timeout": "1"}, {"nonsense": 1}])
 def test_options_that_mean_nothing_are_refused(options: dict[str, Any]) -> None:
     """``TypeError`` where they are given."""
     with pytest.raises(TypeError):

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from tempolite import errors
 from tempolite.actors.dispatcher import TimerHandle
 from tempolite.actors.messages import ActivityEnded, ActivityJob, ActivityLost
 from tempolite.core.failure import Failure
@@ -180,5 +181,4 @@ def failure_of(kind: type | None, text: str, name: str = "") -> Failure:
             f"{base.__module__}:{base.__qualname__}" for base in kind.__mro__ if base is not object
         )
         return Failure(type_name=lineage[0], message=text, lineage=lineage)
-    lineage = (name, "tempolite.errors:ActivityError", "builtins:TimeoutError", "builtins:Exception")
-    return Failure(type_name=name, message=text, lineage=lineage)
+    return failure_of(getattr(errors, name.partition(":")[2]), text)

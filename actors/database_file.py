@@ -33,6 +33,7 @@ from tempolite.errors import (
     EngineLocked,
     NotADatabase,
     SchemaTooNew,
+    StorageError,
     StorageFailed,
     UnsupportedPlatform,
 )
@@ -48,6 +49,7 @@ BUSY_TIMEOUT_MS = 5_000
 READERS_MAX = 8
 _HEADER = b"SQLite format 3\0"
 _APPLICATION_ID_AT = 68
+_USER_VERSION_AT = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,10 +221,19 @@ class DatabaseFile:
             self._anchor = self.connect()
             self._migrate(self._anchor)
             return
-        self._check_header()
+        was_locked_before = os.path.exists(self.path + LOCK_SUFFIX)
+        # The lock first: reading the header of a file that another engine of this process has open would
+        # take that engine's locks away.
         self._lock_fd = _take_lock(self.path, wait_for_lock)
-        self._check_header()
+        try:
+            is_new = self._check_header()
+        except StorageError:
+            if not was_locked_before:
+                os.unlink(self.path + LOCK_SUFFIX)
+            raise
         _create_private(self.path)
+        if is_new:
+            self._claim()
         _rewrite_wal(self.path)
         connection = self._first_connection()
         try:
@@ -238,25 +249,42 @@ class DatabaseFile:
         except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError) as error:
             raise StorageFailed(f"{self.path} can't be opened for writing: {error}") from error
 
-    def _check_header(self) -> None:
-        """Looks at the file before SQLite does, and before any lock of this process lies on it.
+    def _claim(self) -> None:
+        """Makes a new file ours before anything else is in it: from now on its header says so."""
+        connection = apsw.Connection(self._name, flags=apsw.SQLITE_OPEN_READWRITE, vfs=self._vfs)
+        try:
+            run(connection, f"PRAGMA application_id = {self.layout.application_id}")
+        finally:
+            connection.close()
+
+    def _check_header(self) -> bool:
+        """Looks at the file before SQLite does; says whether there is nothing in it yet.
 
         Raises:
             NotADatabase: it is something else; untouched.
+            SchemaTooNew: it knows more than we do; untouched.
         """
         try:
             with open(self.path, "rb") as file:
                 header = file.read(100)
         except FileNotFoundError:
-            return
+            return True
         except OSError as error:
             raise StorageFailed(f"{self.path} can't be read: {error}") from error
         if not header:
-            return
+            return True
         identifier = int.from_bytes(header[_APPLICATION_ID_AT : _APPLICATION_ID_AT + 4], "big")
-        is_new = identifier == 0 and os.path.exists(self.path + "-wal")
-        if not header.startswith(_HEADER) or (identifier != self.layout.application_id and not is_new):
+        if not header.startswith(_HEADER) or identifier != self.layout.application_id:
             raise NotADatabase(f"{self.path} is no Tempolite database; it was left untouched")
+        self._check_version(int.from_bytes(header[_USER_VERSION_AT : _USER_VERSION_AT + 4], "big"))
+        return False
+
+    def _check_version(self, version: int) -> None:
+        known = len(self.layout.migrations)
+        if version > known:
+            raise SchemaTooNew(
+                f"{self.path} has schema {version}, this Tempolite knows {known}; use a newer one"
+            )
 
     def _migrate(self, connection: apsw.Connection) -> None:
         """Brings the schema to this version, in one transaction.
@@ -267,10 +295,7 @@ class DatabaseFile:
         """
         version = run(connection, "PRAGMA user_version")[0][0]
         known = len(self.layout.migrations)
-        if version > known:
-            raise SchemaTooNew(
-                f"{self.path} has schema {version}, this Tempolite knows {known}; use a newer one"
-            )
+        self._check_version(version)
         if version == 0 and run(connection, self.layout.count_objects)[0][0]:
             raise NotADatabase(f"{self.path} holds somebody else's tables; it was left untouched")
         if version == known:
@@ -301,6 +326,7 @@ def _take_lock(path: str, wait: bool) -> int:
         fd = os.open(path + LOCK_SUFFIX, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StorageFailed(f"{path} can't be opened: {error}") from error
+    os.fchmod(fd, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -323,6 +349,7 @@ def _create_private(path: str) -> None:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         return
+    os.fchmod(fd, 0o600)
     os.close(fd)
     _sync_folder(path)
 
@@ -344,6 +371,7 @@ def _rewrite_wal(path: str) -> None:
     with suppress(FileNotFoundError):
         os.unlink(copy)
     fd = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    os.fchmod(fd, 0o600)
     with open(fd, "wb") as file:
         file.write(content)
         file.flush()

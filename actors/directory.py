@@ -30,6 +30,7 @@ from tempolite.actors.messages import (
     RunEnded,
     RunStopped,
     StartRun,
+    TryAgain,
 )
 from tempolite.actors.run_store import RunStore, StoredRun
 from tempolite.actors.workflow import Activeness, Execution, Routes, RunDiscarded, WorkflowActor
@@ -86,6 +87,7 @@ class Directory(Actor):
         self._failures: dict[WorkflowId, int] = {}
         self._to_recover: deque[WorkflowId] = deque()
         self._held_back = 0
+        self._notes: dict[StreamId, RunEnded] = {}
         self._next_stream = store.last_stream() + 1
         self._closed: Exception | None = None
 
@@ -136,6 +138,9 @@ class Directory(Actor):
         if not is_same or found.parent != message.starter:
             failure = failure_of(WorkflowAlreadyExists, str(_taken(message, found)))
             self._tell_parent(message.starter, step, RunEnded(found.workflow, "FAILED", failure=failure))
+        elif found.status in ("FAILED", "CANCELLED") and message.times:
+            if (actor := self._activate(found)) is not None:
+                actor.actor_ref.tell(TryAgain(message.times))
         elif found.ended is not None and found.status not in ("STUCK", "STRANDED"):
             self._tell_parent(message.starter, step, found.ended)
         elif message.workflow not in self._live:
@@ -164,14 +169,20 @@ class Directory(Actor):
 
     def _note_problem(self, stored: StoredRun, ended: RunEnded) -> None:
         """A run that can't come to life is listed so; its first turn, once it can, says otherwise."""
-        if stored.status != ended.status:
-            write = self._store.problem_write(stored, ended)
-            self.routes.persistence.tell(Commit(self.actor_ref, 0, [write]))
-        self._tell_waiters(ended)
+        if stored.status == ended.status:
+            self._tell_waiters(ended)
+            return
+        write = self._store.problem_write(stored, ended)
+        self._notes[stored.stream] = ended
+        self.routes.persistence.tell(Commit(self.actor_ref, stored.stream, [write]))
 
     @receives(Committed, CommitFailed)
-    def on_problem_noted(self, _message: Any) -> None:
-        """Nothing depends on it: it is found out again at the next start."""
+    def on_problem_noted(self, message: Committed | CommitFailed) -> None:
+        """Only an index was written: after a failure it is found out again at the next start."""
+        ended = self._notes.pop(StreamId(message.turn), None)
+        if ended is not None:
+            self._tell_waiters(ended)
+        self._answer_if_idle()
 
     # ── finding ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -196,7 +207,10 @@ class Directory(Actor):
             return self._refuse()
         if message.workflow not in self._live:
             stored = self._store.find(message.workflow)
-            if stored is not None and stored.ended is not None:
+            if stored is not None and stored.status == "STRANDED":
+                # Perhaps what it lacks is known by now.
+                self._activate(stored)
+            if stored is not None and stored.ended is not None and message.workflow not in self._live:
                 return stored.ended
         assert self.reply_to is not None, "AwaitOutcome is asked, not told"
         self._outcome_waiters.setdefault(message.workflow, []).append(self.reply_to)
@@ -336,7 +350,7 @@ class Directory(Actor):
         self._idle_waiters.clear()
 
     def _answer_if_idle(self) -> None:
-        if self._busy or self._to_recover or self._held_back:
+        if self._busy or self._to_recover or self._held_back or self._notes:
             return
         waiters, self._idle_waiters = self._idle_waiters, []
         for reply in waiters:

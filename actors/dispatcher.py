@@ -188,7 +188,11 @@ class ThreadDispatcher:
         for _ in range(MESSAGES_PER_ROUND):
             if not ready:
                 return
-            ready.popleft().deliver_one()
+            try:
+                ready.popleft().deliver_one()
+            except BaseException:
+                # An actor contains its own failures; this is a report or a callback that failed.
+                logger.exception("what an actor's failure was reported to failed")
 
     def _run_due_timers(self) -> None:
         while (handle := self._timers.pop_due(self.clock.monotonic_s())) is not None:

@@ -45,10 +45,8 @@ class Reply(pykka.Future[T]):
         Raises:
             pykka.Timeout: ``timeout`` seconds went by.
         """
-        try:
+        if self._get_hook is not None:
             return super().get(timeout=timeout)
-        except NotImplementedError:  # no get hook is set: the value comes from set()
-            pass
         if self._outcome is None:
             gate = threading.Lock()
             gate.acquire()

@@ -163,6 +163,16 @@ class RetryDue(Message, frozen=True):
     step: StepKey
 
 
+class TryAgain(Message, frozen=True):
+    """A failed or cancelled run goes on in a new attempt, until it has begun that many so.
+
+    Attributes:
+        times: attempts that began because somebody asked for them.
+    """
+
+    times: int
+
+
 class Enqueue(Message, frozen=True):
     """Start a deferred run."""
 
@@ -178,6 +188,7 @@ class StartRun(Message, frozen=True):
         created: the first event of its stream.
         starter: the parent that asked, which is told the outcome; None for root runs.
         must_be_new: refuse a taken id even where the function is the same.
+        times: how often the starter has asked for it anew; a failed child tries again until it has as often.
         is_made_up: the id was made for this run, so nobody can have it.
         code: the workflow's function as the caller holds it; it may be one that no name leads to.
     """
@@ -186,6 +197,7 @@ class StartRun(Message, frozen=True):
     created: RunCreated
     starter: WorkflowId | None = None
     must_be_new: bool = False
+    times: int = 0
     is_made_up: bool = False
     code: Any = None
 

@@ -39,6 +39,7 @@ from tempolite.actors.messages import (
     SetTimer,
     SideEffectEnded,
     StartRun,
+    TryAgain,
     Write,
 )
 from tempolite.core.identifiers import StreamId, WorkflowId
@@ -163,7 +164,7 @@ class WorkflowActor(Actor):
         """The first turn: the code from its start, or through its history to where it was."""
         self.on_mail(Begin())
 
-    @receives(Begin, ActivityEnded, ActivityLost, SideEffectEnded, ChildEnded, RetryDue, Enqueue)
+    @receives(Begin, ActivityEnded, ActivityLost, SideEffectEnded, ChildEnded, RetryDue, Enqueue, TryAgain)
     def on_mail(self, message: Any) -> None:
         """Takes a turn, or waits for the one under way to be committed."""
         self._mail.append(message)

@@ -196,7 +196,14 @@ def callable_name(fn: Any) -> str:
     if isinstance(fn, functools.partial):
         return callable_name(fn.func)
     owner = fn if hasattr(fn, "__qualname__") else type(fn)
-    return f"{owner.__module__}:{owner.__qualname__}"
+    # Methods of built-in types, such as ``str.upper``, have no module of their own.
+    home = getattr(owner, "__module__", None) or _owning_type(owner).__module__
+    return f"{home}:{owner.__qualname__}"
+
+
+def _owning_type(method: Any) -> type:
+    owner: type = getattr(method, "__objclass__", None) or type(getattr(method, "__self__", method))
+    return owner
 
 
 def seconds(value: float | timedelta | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tempolite.calls import WorkflowCall, workflow_call
@@ -14,10 +15,15 @@ class Registry:
     """Functions that were registered or executed, and those decorated in imported modules.
 
     Nothing is imported because a stored name says so.
+
+    Args:
+        codec: learns the types in their annotations.
+        on_new: told of names that were not known before, in the thread that brings them.
     """
 
-    def __init__(self, codec: JsonCodec) -> None:
+    def __init__(self, codec: JsonCodec, on_new: Callable[[tuple[str, ...]], None]) -> None:
         self._codec = codec
+        self._on_new = on_new
         self._calls: dict[str, WorkflowCall] = {}
 
     def add(self, target: Any) -> WorkflowCall:
@@ -32,8 +38,11 @@ class Registry:
         """The same, for one that was looked at."""
         if self._calls.get(call.name) is not call:
             self._codec.learn(call.callable)
+            new = tuple(name for name in call.names if name not in self._calls)
             for name in call.names:
                 self._calls[name] = call
+            if new:
+                self._on_new(new)
         return call
 
     def find(self, name: str) -> WorkflowCall | None:

@@ -59,6 +59,8 @@ class StepRecord(msgspec.Struct, gc=False):
     retry_at: int | None = None
     last_failure: Failure | None = None
     outcome: Outcome | None = None
+    schedulings: int = 0
+    """How often the code asked for it anew, after it had failed in an earlier attempt of the run."""
     is_open: bool = False
     """Scheduled, and neither ended nor given up by a new attempt of the run."""
 
@@ -72,6 +74,10 @@ class RunState(msgspec.Struct):
     began_at: int | None = None
     """When the current attempt of the code began; None for a run that is not started."""
     attempt: int = 1
+    resumes: int = 0
+    """Attempts that began because somebody asked for them."""
+    budget_from: int = 0
+    """Attempts before the retry budget was last renewed."""
     retry_at: int | None = None
     steps: dict[StepKey, StepRecord] = {}
     problem: str = ""
@@ -107,7 +113,7 @@ class RunState(msgspec.Struct):
             case events.RunAttemptFailed():
                 self.retry_at = body.retry_at
             case events.AttemptBegan():
-                self._begin_attempt(entry)
+                self._begin_attempt(entry, is_asked_for=body.reason == "resume")
             case events.RunCompleted():
                 self.finished, self.result = Status.COMPLETED, bytes(body.result)
             case events.RunFailed():
@@ -156,6 +162,7 @@ class RunState(msgspec.Struct):
             f"{entry.step!r} has an outcome, or will"
         )
         step = StepRecord(entry.step, kind, function, args, scheduled_seq=entry.seq, is_open=True)
+        step.schedulings = 0 if known is None else known.schedulings + 1
         self.steps[entry.step] = step
         return step
 
@@ -165,7 +172,10 @@ class RunState(msgspec.Struct):
         assert step.is_open, f"step {entry.step!r} has an outcome already"
         step.outcome, step.is_open, step.retry_at = outcome, False, None
 
-    def _begin_attempt(self, entry: Entry) -> None:
+    def _begin_attempt(self, entry: Entry, *, is_asked_for: bool) -> None:
+        if is_asked_for:
+            self.resumes += 1
+            self.budget_from = entry.attempt - 1
         # Successes stand and work under way goes on; only what failed is forgotten (P3).
         self.attempt, self.retry_at, self.began_at = entry.attempt, None, entry.at
         self.finished = self.failure = None

@@ -53,7 +53,7 @@ class Lifecycle:
     ) -> None:
         self._path = os.fspath(database)
         self.codec = codec or JsonCodec()
-        self._registry = Registry(self.codec)
+        self._registry = Registry(self.codec, self._on_new_functions)
         self._queues = _with_default(queues)
         self._clock = clock or SystemClock()
         self._wait_for_lock = wait_for_lock
@@ -132,8 +132,8 @@ class Lifecycle:
             InvalidArguments: it is no workflow function.
         """
         call = self._registry.add(fn)
-        if self._phase is Phase.STARTED:
-            self._system.directory.actor_ref.tell(FunctionRegistered(tuple(call.names)))
+        # Also where the name was known: its annotations may bring a type that a run was stranded without.
+        self._on_new_functions(tuple(call.names))
         return fn
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────────
@@ -171,6 +171,11 @@ class Lifecycle:
         self._failure = StorageFailed(f"the engine stopped: {error}")
         self._system.directory.close(self._failure)
 
+    def _on_new_functions(self, names: tuple[str, ...]) -> None:
+        """Runs that were stranded without them go on."""
+        if self._phase is Phase.STARTED:
+            self._system.ask_nowait(FunctionRegistered(names))
+
     def _check_queue(self, queue: str) -> None:
         if queue not in self._queues:
             raise QueueNotFound(f"no queue named {queue!r}; there are {', '.join(sorted(self._queues))}")
@@ -190,17 +195,22 @@ class Lifecycle:
         if self._phase is not Phase.STARTED:
             raise EngineClosed(f"the engine is {self._phase.value}")
 
-    def _ask(self, message: Any) -> Any:
+    def _ask(self, message: Any, timeout: float | None) -> Any:
+        """Asks the directory; when the engine ends meanwhile, says how."""
         self._check_started()
         try:
-            return self._system.ask(message, COMMIT_S)
+            return self._system.ask(message, timeout)
+        except EngineClosed:
+            self._check_started()
+            raise
+
+    def _ask_for_commit(self, message: Any) -> Any:
+        try:
+            return self._ask(message, COMMIT_S)
         except TimeoutError:
             raise StorageFailed(
                 f"no commit within {COMMIT_S:g} s; the call may or may not take effect"
             ) from None
-        except EngineClosed:
-            self._check_started()
-            raise
 
     def _rows(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         self._check_started()

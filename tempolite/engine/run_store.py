@@ -65,7 +65,7 @@ class RunsInFile:
                 "Tempolite(workflows=[...]), call tp.register(fn), or import the module where it is "
                 "decorated with @workflow"
             )
-            self._report(stored.function, problem)
+            self._report(stored.workflow, problem)
             return RunEnded(stored.workflow, Status.STRANDED, problem=problem)
         return Execution(stored.workflow, stored.stream, call, self._services, fold(self._entries(stored)))
 
@@ -127,7 +127,7 @@ class RunsInFile:
         with self._file.reader() as connection:
             return run(connection, sql, values)
 
-    def _report(self, function: str, problem: str) -> None:
-        if function not in self._reported:
-            self._reported.add(function)
-            logger.warning("stored runs can't go on: %s", problem)
+    def _report(self, workflow: str, problem: str) -> None:
+        if workflow not in self._reported:
+            self._reported.add(workflow)
+            logger.warning("workflow %r is stranded: %s", workflow, problem)

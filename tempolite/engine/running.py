@@ -64,7 +64,7 @@ class Running(Lifecycle):
             QueueNotFound: its options name a queue that there isn't.
         """
         request = self._start_request(id, fn, args, kwargs)
-        workflow = self._ask(request)
+        workflow = self._ask_for_commit(request)
         return WorkflowInfo(self, workflow)
 
     @overload
@@ -99,9 +99,8 @@ class Running(Lifecycle):
         Raises:
             TimeoutError: ``timeout`` seconds went by.
         """
-        self._check_started()
         try:
-            self._system.ask(AwaitIdle(), timeout)
+            self._ask(AwaitIdle(), timeout)
         except TimeoutError:
             raise TimeoutError(f"runs still go on after {timeout} s") from None
 
@@ -120,7 +119,7 @@ class Running(Lifecycle):
         if stored is not None and stored.ended is not None and stored.ended.status != Status.STRANDED:
             return self._outcome_of(stored.ended)
         try:
-            ended = self._system.ask(AwaitOutcome(WorkflowId(workflow)), timeout)
+            ended = self._ask(AwaitOutcome(WorkflowId(workflow)), timeout)
         except TimeoutError:
             raise TimeoutError(f"workflow {workflow!r} has no outcome after {timeout} s") from None
         return self._outcome_of(ended)

@@ -84,4 +84,7 @@ class Children:
             detached=step.detached,
             versions=dict(options.versions),
         )
-        self._log.send(StartRun(WorkflowId(step.child), created, self._log.workflow, code=call))
+        request = StartRun(
+            WorkflowId(step.child), created, self._log.workflow, times=step.schedulings, code=call
+        )
+        self._log.send(request)

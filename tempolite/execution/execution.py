@@ -22,6 +22,7 @@ from tempolite.actors.messages import (
     RunEnded,
     SetTimer,
     SideEffectEnded,
+    TryAgain,
 )
 from tempolite.codec import TypeNotFound
 from tempolite.core import events
@@ -153,10 +154,22 @@ class Execution:
             case Enqueue():
                 if self.log.state.began_at is None:
                     self.log.record(events.RunStarted())
+            case TryAgain():
+                self._take_try_again(message.times)
             case Begin():
                 self._take_begin()
             case _:
                 raise AssertionError(f"{type(message).__name__} is no message to a run")
+
+    def _take_try_again(self, times: int) -> None:
+        """A parent asks for its failed child; asked again after a restart, it counts once."""
+        finished = self.log.state.finished
+        if finished not in (Status.FAILED, Status.CANCELLED):
+            return
+        if self.log.state.resumes < times:
+            self._begin_attempt("resume")
+        else:
+            self._tell_end(finished)
 
     def _take_begin(self) -> None:
         self._wait_for_retry()
@@ -227,8 +240,9 @@ class Execution:
 
     def _fail(self, failure: Failure) -> None:
         policy, attempt = self.created.retry, self.attempt
-        if policy.allows(failure, attempt):
-            retry_at = self.log.now_us + round(policy.delay_s(attempt, self.services.draw()) * 1e6)
+        used = attempt - self.log.state.budget_from
+        if policy.allows(failure, used):
+            retry_at = self.log.now_us + round(policy.delay_s(used, self.services.draw()) * 1e6)
             self.log.record(events.RunAttemptFailed(failure, retry_at), attempt=attempt)
             self._wait_for_retry()
         else:
@@ -246,6 +260,9 @@ class Execution:
     def _end(self, status: Status) -> None:
         """The outcome is recorded: what still runs is of no use, and the parent is told."""
         self.log.drop_work()
+        self._tell_end(status)
+
+    def _tell_end(self, status: Status) -> None:
         state, created = self.log.state, self.created
         self.log.ended = RunEnded(self.workflow, status, state.result, state.failure)
         if created.parent is not None and created.parent_step is not None:

@@ -69,8 +69,8 @@ class RunLog:
 
     def halt(self, problem: str, kind: str) -> None:
         """Nothing goes on until a person acts."""
-        if self.state.problem != problem:
-            self.record(events.RunStuck(problem, kind))
+        if self.state.problem != f"{kind}: {problem}":
+            self.record(events.RunStuck(f"{kind}: {problem}", kind))
         self.say_stuck()
 
     def say_stuck(self) -> None:

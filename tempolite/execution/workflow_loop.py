@@ -7,6 +7,7 @@ import contextvars
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from tempolite.errors import NotAllowedInWorkflow
@@ -32,7 +33,9 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         while self._ready:
             handle = self._ready.popleft()
             if not handle.cancelled():
-                handle._run()
+                # A task keeps these two as its outcome, and raises them here too, to end a whole program.
+                with suppress(SystemExit, KeyboardInterrupt):
+                    handle._run()
 
     def end_tasks(self) -> None:
         """Closes every task's coroutine, the youngest first."""

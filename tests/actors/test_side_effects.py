@@ -21,7 +21,6 @@ from tempolite.core.identifiers import StepKey
 from tests.actors.probes import DEADLINE_S, Collector, thread_dispatcher
 
 STEP = StepKey("draw")
-NAME = "tempolite-side-effect"
 
 
 class PlainInterpreter:
@@ -45,10 +44,10 @@ class Told(Collector):
             self.log.append(message)
             self._changed.notify_all()
 
-    def wait_for(self, count: int) -> list[SideEffectEnded]:
+    def wait_for(self, count: int, within_s: float = DEADLINE_S) -> list[SideEffectEnded]:
         """Until that many are there; within the deadline."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.log) >= count, DEADLINE_S), self.log
+            assert self._changed.wait_for(lambda: len(self.log) >= count, within_s), self.log
             return list(self.log)
 
 
@@ -60,7 +59,7 @@ def bench() -> Iterator[tuple[SideEffectActor, Told]]:
         for each in (actor, told):
             each.launch(dispatcher)
         yield actor, told
-        actor.shut_down(DEADLINE_S)
+        actor.shut_down(0.01)
 
 
 def effect(told: Any, function: Any, step: StepKey = STEP) -> RunSideEffect:
@@ -166,15 +165,23 @@ def test_many_side_effects_are_each_told_once() -> None:
     assert sorted(answer.step for answer in answers) == sorted(f"s{number}" for number in range(500))
 
 
-def test_shutting_down_ends_the_threads() -> None:
-    """Those that have nothing to do end at once."""
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_shutting_down_ends_every_thread(count: int) -> None:
+    """Those that have nothing to do end at once, however many there are."""
+    meeting = threading.Barrier(count)
+
+    def meet() -> bytes:
+        meeting.wait(DEADLINE_S)
+        return b"1"
+
     with bench() as (actor, told):
-        actor.actor_ref.tell(effect(told, lambda: b"1"))
-        told.wait_for(1)
+        for _ in range(count):
+            actor.actor_ref.tell(effect(told, meet))
+        told.wait_for(count)
 
-        actor.shut_down(DEADLINE_S)
+        actor.shut_down(0.5)
 
-        assert NAME not in [thread.name for thread in threading.enumerate()]
+        assert not [thread for thread in actor._threads if thread.is_alive()]
 
 
 def test_shutting_down_does_not_wait_for_what_hangs() -> None:
@@ -201,7 +208,7 @@ def test_a_thread_without_work_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     with bench() as (actor, told):
         actor.actor_ref.tell(effect(told, lambda: b"1"))
         told.wait_for(1)
-        wait_for_threads(0)
+        assert wait_for_threads(actor, 0)
         actor.actor_ref.tell(effect(told, lambda: b"2"))
 
         assert told.wait_for(2)[1].result == b"2"
@@ -222,14 +229,14 @@ def test_work_that_comes_while_the_last_thread_leaves_is_done(monkeypatch: pytes
             get, empty = real.get, real.empty
 
             def put(self, message: Any) -> None:
-                wait_for_threads(0, within_s=0.5)
+                wait_for_threads(actor, 0, within_s=0.5)
                 real.put(message)
 
         actor._work = SlowQueue()  # type: ignore[assignment]
         actor.actor_ref.tell(effect(told, lambda: b"2"))
 
         try:
-            assert [answer.result for answer in told.wait_for(2)] == [b"1", b"2"]
+            assert [answer.result for answer in told.wait_for(2, within_s=1.0)] == [b"1", b"2"]
         finally:
             actor._work = real
 
@@ -262,7 +269,7 @@ def test_a_sender_that_goes_just_now_costs_no_thread() -> None:
             actor.actor_ref.tell(effect(Leaving(), lambda: b"1"))
         actor.actor_ref.tell(effect(told, lambda: b"2"))
 
-        assert [answer.result for answer in told.wait_for(1)] == [b"2"]
+        assert [answer.result for answer in told.wait_for(1, within_s=1.0)] == [b"2"]
 
 
 def test_inline_side_effects_run_in_the_dispatcher_s_own_thread() -> None:
@@ -272,7 +279,11 @@ def test_inline_side_effects_run_in_the_dispatcher_s_own_thread() -> None:
     for each in (actor, told):
         each.launch(dispatcher)
 
-    actor.actor_ref.tell(effect(told, lambda: seen.append(dispatcher.is_current_thread()) or b"1"))
+    def note() -> bytes:
+        seen.append(dispatcher.is_current_thread())
+        return b"1"
+
+    actor.actor_ref.tell(effect(told, note))
     dispatcher.run_until_idle()
 
     assert (seen, told.log) == ([True], [SideEffectEnded(STEP, b"1")])
@@ -286,10 +297,10 @@ def wait_until_idle(actor: SideEffectActor) -> None:
     assert not actor._open
 
 
-def wait_for_threads(count: int, within_s: float = DEADLINE_S) -> bool:
+def wait_for_threads(actor: SideEffectActor, count: int, within_s: float = DEADLINE_S) -> bool:
     """Until only so many of its threads are left; False where that doesn't come."""
     deadline_s = time.monotonic() + within_s
-    while sum(thread.name == NAME for thread in threading.enumerate()) > count:
+    while len(actor._threads) > count:
         if time.monotonic() > deadline_s:
             return False
         threading.Event().wait(0.001)

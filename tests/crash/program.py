@@ -15,7 +15,7 @@ from tests.crash.orders import FOLDER_VARIABLE, LIFE_VARIABLE, folder, order, sh
 
 RUNS = 200
 WORKERS = 2
-PATIENCE_S = 60
+PATIENCE_S = 25
 
 
 def main(where: str, life: str) -> None:

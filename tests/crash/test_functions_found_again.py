@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def plain(ctx: WorkflowContext) -> int:
     return ctx.activity("one", one).get()
 
 
-FUNCTIONS = {"bare": decorated, "with options": decorated_with_options, "plain": plain}
+FUNCTIONS: dict[str, Any] = {"bare": decorated, "with options": decorated_with_options, "plain": plain}
 
 
 @pytest.fixture

@@ -46,7 +46,9 @@ def test_run_as_planned_has_no_problems() -> None:
 
 def test_step_that_was_under_way_at_a_kill_may_run_again() -> None:
     """At least once: its repeat is counted, and is no problem."""
-    found = verdict([*effects("begin a 1", "begin b 1"), *effects("begin a 1", "begin b 1", life=2), *GOOD[2:]])
+    again = effects("begin a 1", "begin b 1", life=2)
+
+    found = verdict([*effects("begin a 1", "begin b 1"), *again, *GOOD[2:]])
 
     assert (found.problems, found.repeats) == ([], ["run a 1", "run b 1"])
 

@@ -261,9 +261,7 @@ def test_a_function_may_move_when_it_keeps_its_name(
     assert effects.lines() == ["old"]
 
 
-def test_a_child_function_may_move_when_it_has_an_alias(
-    change: Change, gate: Gate, effects: Effects
-) -> None:
+def test_a_child_function_may_move_when_it_has_an_alias(change: Change, gate: Gate, effects: Effects) -> None:
     """The same for children."""
 
     def moved(ctx: WorkflowContext, effects: str, line: str) -> str:

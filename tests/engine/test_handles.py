@@ -120,7 +120,7 @@ def test_get_gives_the_same_each_time(engine: Tempolite) -> None:
 
     assert [engine.get("a").get(timeout=10) for _ in range(3)] == [4, 4, 4]
     for _ in range(3):
-        with pytest.raises(ValueError, match="^broken$"):
+        with pytest.raises(ValueError, match=r"^broken$"):
             engine.get("b").get(timeout=10)
 
 

@@ -11,7 +11,6 @@ import pytest
 
 from tempolite import (
     Event,
-    InvalidArguments,
     Queue,
     RetryPolicy,
     Status,

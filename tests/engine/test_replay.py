@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable
@@ -112,9 +113,7 @@ def test_failures_are_the_same_on_replay(make_engine: EngineMaker, path: Path, g
     assert ran == [1]
 
 
-def test_time_and_randomness_are_the_same_on_replay(
-    make_engine: EngineMaker, path: Path, gate: Gate
-) -> None:
+def test_time_and_randomness_are_the_same_on_replay(make_engine: EngineMaker, path: Path, gate: Gate) -> None:
     """``now``, ``random``, ``uuid4`` and side effects, in the first turn and in later ones."""
     seen: list[list[Any]] = []
 
@@ -191,9 +190,7 @@ def test_the_logger_is_silent_on_replay(
     assert replaying == [False, True, False]
 
 
-def test_outcomes_come_in_the_recorded_order(
-    make_engine: EngineMaker, path: Path, make_gate: Make
-) -> None:
+def test_outcomes_come_in_the_recorded_order(make_engine: EngineMaker, path: Path, make_gate: Make) -> None:
     """What was not done at a place is not done there on replay, though it is recorded by then."""
     late, early, last = make_gate("late"), make_gate("early"), make_gate("last")
     seen: list[list[bool]] = []
@@ -228,7 +225,7 @@ def test_the_first_to_end_is_the_first_again_on_replay(
 ) -> None:
     """``except`` branches, loops and races see the same order in an async workflow."""
     gates = [make_gate(f"gate-{number}") for number in range(3)]
-    last = make_gate("last")
+    last, probes = make_gate("last"), make_gate("probes")
     seen: list[list[str]] = []
 
     async def flow(ctx: AsyncWorkflowContext) -> None:
@@ -236,8 +233,6 @@ def test_the_first_to_end_is_the_first_again_on_replay(
 
         async def one(number: int) -> None:
             order.append(await ctx.activity(f"g{number}", pass_gate, gates[number].path, f"{number}"))
-
-        import asyncio
 
         await asyncio.gather(*(one(number) for number in range(3)))
         seen.append(order)
@@ -249,9 +244,9 @@ def test_the_first_to_end_is_the_first_again_on_replay(
         gates[number].wait_until_reached()
     for number in (2, 0, 1):
         gates[number].release()
-        probe = engine.execute(f"probe-{number}", hold, last.path)
-        last.wait_until_reached()
-        last.release()
+        probe = engine.execute(f"probe-{number}", hold, probes.path)
+        probes.wait_until_reached()
+        probes.release()
         probe.get(timeout=10)
     last.wait_until_reached()
     engine._crash()

@@ -91,8 +91,8 @@ def test_the_engine_may_have_a_policy_for_all(
     engine = make_engine(database, default_retry=quickly(3))
 
     assert engine.execute("a", run_of(fail_until(3), effects.path)).get(timeout=10) == 3
+    once = activity(fail_until(3), retry=RetryPolicy(max_attempts=1))
     with pytest.raises(OSError, match="attempt 1"):
-        once = activity(fail_until(3), retry=RetryPolicy(max_attempts=1))
         engine.execute("b", run_of(once, effects.path)).get(timeout=10)
 
 
@@ -159,9 +159,7 @@ def test_an_activity_knows_its_step_and_run(engine: Tempolite) -> None:
     assert engine.execute("a", twice).get(timeout=10) == [["a", "who", 1, "x"], ["a", "who#2", 1, "y"]]
 
 
-def test_other_runs_go_on_while_one_waits_for_its_retry(
-    make_engine: EngineMaker, effects: Effects
-) -> None:
+def test_other_runs_go_on_while_one_waits_for_its_retry(make_engine: EngineMaker, effects: Effects) -> None:
     """A backoff holds no worker."""
     engine = make_engine(queues=ONE_THREAD)
     slow = activity(fail_until(2), retry=RetryPolicy(max_attempts=2, initial_interval=60, jitter=False))

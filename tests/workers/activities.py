@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from tempolite import ActivityContext, NonRetryable
+from tests.workers.marks import count_marks, mark, wait_for_marks
+from tests.workers.odd_errors import HoldsALock, RaisesWhenMade, RaisesWhenShown
 
 LONG_S = 1_000
 """Longer than any test: who blocks that long is ended from outside."""
@@ -30,32 +32,6 @@ _C = ctypes.CDLL(None)
 
 _C_WITH_GIL = ctypes.PyDLL(None)
 """Calls through it hold the interpreter: no thread of the worker runs meanwhile."""
-
-
-class HoldsALock(Exception):
-    """Can't be pickled."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.lock = threading.Lock()
-
-
-class RaisesWhenMade(Exception):
-    """Its constructor works once, in the worker, and never again."""
-
-    def __init__(self, *args: object) -> None:
-        super().__init__(*args)
-        if args != ("let me be",):
-            raise RuntimeError("the constructor ran")
-
-
-class RaisesWhenShown(Exception):
-    """Says nothing about itself."""
-
-    def __str__(self) -> str:
-        raise RuntimeError("no text")
-
-    __repr__ = __str__
 
 
 # ── deaths ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -94,7 +70,7 @@ def close_all_fds(marks: str = "", times: int = 1_000) -> str:
 def die_beside_others(marks: str, others: int) -> str:
     """Kills the worker once so many others are under way in it."""
     mark(marks, "guilty")
-    _wait_for_marks(marks, "bystander", others)
+    wait_for_marks(marks, "bystander", others)
     os.kill(os.getpid(), signal.SIGKILL)
     return "never"
 
@@ -183,6 +159,21 @@ def clean_up_when_told(marks: str) -> None:
         mark(marks, "cleaned up")
 
 
+def hang_first(marks: str) -> str:
+    """Hangs the first time."""
+    mark(marks, "call")
+    if count_marks(marks, "call") == 1:
+        loop()
+    return "second"
+
+
+def say_and(marks: str, hang: str) -> None:
+    """Says that it is under way, then hangs in that way; or is done, where that has no name."""
+    mark(marks, "under way")
+    if hang:
+        globals()[hang]()
+
+
 # ── errors and results ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -233,6 +224,11 @@ def return_odd(kind: str) -> Any:
         "cycle": _cycle,
         "deep list": _deep_list,
     }[kind]()
+
+
+def numbers() -> Iterator[int]:
+    """A generator function: calling it does nothing yet."""
+    yield 1
 
 
 def return_bytes(size: int) -> bytes:
@@ -319,36 +315,11 @@ def pid_of_worker() -> int:
 def pid_after_others(marks: str, others: int) -> int:
     """Which process this is, once so many are under way at the same time."""
     mark(marks, "under way")
-    _wait_for_marks(marks, "under way", others)
+    wait_for_marks(marks, "under way", others)
     return os.getpid()
 
 
 # ── what they are made of ───────────────────────────────────────────────────────────────────────────────
-
-
-def mark(marks: str, text: str) -> None:
-    """Adds a line to the file of marks, whole or not at all."""
-    fd = os.open(marks, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, f"{text}\n".encode())
-    finally:
-        os.close(fd)
-
-
-def marked(marks: str | Path) -> list[str]:
-    """The lines so far."""
-    path = Path(marks)
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def count_marks(marks: str | Path, beginning: str) -> int:
-    """How many lines begin like that."""
-    return sum(line.startswith(beginning) for line in marked(marks))
-
-
-def _wait_for_marks(marks: str, beginning: str, count: int) -> None:
-    while count_marks(marks, beginning) < count:
-        os.sched_yield()
 
 
 def _die_at_first(marks: str, times: int, die: Any) -> str:
@@ -383,63 +354,3 @@ def _deep_list() -> list[Any]:
     for _ in range(200_000):
         deep = [deep]
     return deep
-
-
-def numbers() -> Iterator[int]:
-    """A generator function: calling it does nothing yet."""
-    yield 1
-
-
-def hang_first(marks: str) -> str:
-    """Hangs the first time."""
-    mark(marks, "call")
-    if count_marks(marks, "call") == 1:
-        loop()
-    return "second"
-
-
-def mark_and_loop(marks: str) -> None:
-    """Says that it is under way, then loops."""
-    mark(marks, "under way")
-    loop()
-
-
-def mark_and_block_in_c(marks: str) -> None:
-    """Says that it is under way, then blocks in C."""
-    mark(marks, "under way")
-    block_in_c()
-
-
-def mark_and_block_in_c_with_gil(marks: str) -> None:
-    """Says that it is under way, then blocks in C and lets no thread run."""
-    mark(marks, "under way")
-    block_in_c_with_gil()
-
-
-def mark_and_stop(marks: str) -> None:
-    """Says that it is under way, then stops itself."""
-    mark(marks, "under way")
-    stop_itself()
-
-
-def mark_and_be_deaf(marks: str) -> None:
-    """Says that it is under way, then hears no signal."""
-    mark(marks, "under way")
-    block_signals_and_loop()
-
-
-def mark_and_start_popen(marks: str) -> None:
-    """Starts a child, says so, and loops."""
-    mark(marks, f"grandchild {_grandchild('popen')}")
-    mark_and_loop(marks)
-
-
-def mark_and_start_fork(marks: str) -> None:
-    """Forks a child, says so, and loops."""
-    mark(marks, f"grandchild {_grandchild('fork')}")
-    mark_and_loop(marks)
-
-
-def say_under_way(marks: str) -> None:
-    """Says that it is under way, and is done."""
-    mark(marks, "under way")

@@ -7,7 +7,6 @@ import time
 import pytest
 
 from tempolite import ActivityTimeout, Queue, Tempolite
-from tests.workers.activities import marked
 from tests.workers.calls import (
     DEADLINE_S,
     begin,
@@ -16,6 +15,7 @@ from tests.workers.calls import (
     several_activities,
 )
 from tests.workers.conftest import MakeEngine
+from tests.workers.marks import marked
 
 TIMEOUT_S = 0.2
 GRACE_S = 0.2

@@ -273,7 +273,7 @@ def run_script(text: str, folder: Path, *options: str, name: str = "program.py")
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=2 * DEADLINE_S,
+        timeout=DEADLINE_S,
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
@@ -293,7 +293,7 @@ def test_module_that_is_run_with_m_works_too(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "program"]
 
     done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=2 * DEADLINE_S, check=False
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE_S, check=False
     )
 
     assert done.returncode == 0, done.stderr
@@ -305,7 +305,7 @@ def test_program_from_the_command_line_works_too(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HEAD + UNGUARDED]
 
     done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=2 * DEADLINE_S, check=False
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE_S, check=False
     )
 
     assert done.returncode == 0, done.stderr
@@ -379,7 +379,7 @@ def test_interactive_session_runs_its_own_functions(tmp_path: Path) -> None:
         input=session,
         capture_output=True,
         text=True,
-        timeout=2 * DEADLINE_S,
+        timeout=DEADLINE_S,
         check=False,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from tempolite import Queue, Tempolite
-from tests.workers.activities import count_marks
 from tests.workers.calls import DEADLINE_S, begin, losses, outcome
 from tests.workers.conftest import MakeEngine
+from tests.workers.marks import count_marks
 from tests.workers.processes import Watched, children_of, is_running, open_fds, thread_names, wait_for
 
 DEATHS = 100
@@ -24,29 +25,32 @@ ORPHANS_END_S = 1.0
 ROOT = Path(__file__).parents[2]
 
 ENGINE_SCRIPT = """
-import sys
+import json, sys
 from tempolite import Queue, Tempolite
 from tests.workers.calls import one_activity
 
 engine = Tempolite(sys.argv[1], queues=[Queue("default", workers=1)]).start()
-engine.execute("run", one_activity, sys.argv[2], [sys.argv[3]], {})
+engine.execute("run", one_activity, sys.argv[2], json.loads(sys.argv[3]), {})
 engine.wait()
+sys.stdin.read()
 """
 
+WORKING = ("clean_up_when_told", "{marks}")
+
 FORKING_SCRIPT = """
-import os, sys
+import json, os, sys
 from tempolite import Queue, Tempolite
-from tests.workers.activities import count_marks
 from tests.workers.calls import one_activity
+from tests.workers.marks import count_marks
 from tests.workers.processes import wait_for
 
 engine = Tempolite(sys.argv[1], queues=[Queue("default", workers=1)]).start()
-engine.execute("run", one_activity, sys.argv[2], [sys.argv[3]], {})
-wait_for("the activity", lambda: count_marks(sys.argv[3], "working") > 0)
+engine.execute("run", one_activity, sys.argv[2], json.loads(sys.argv[3]), {})
+wait_for("the activity", lambda: count_marks(sys.argv[4], "working") > 0)
 if os.fork() == 0:
     os.read(0, 1)
     os._exit(0)
-with open(sys.argv[3], "a") as marks:
+with open(sys.argv[4], "a") as marks:
     marks.write("under way\\n")
 engine.wait()
 """
@@ -80,8 +84,8 @@ def test_nothing_leaks_in_a_hundred_worker_deaths(make_engine: MakeEngine, tmp_p
     ],
 )
 def test_workers_of_a_killed_engine_end_within_a_second(tmp_path: Path, hang: str) -> None:
-    """P8: whatever their code is doing when the engine is gone."""
-    with engine_process(ENGINE_SCRIPT, tmp_path, hang) as engine, ExitStack() as stack:
+    """P8: whatever their code is doing when the engine is gone; the last one is idle by then."""
+    with engine_process(ENGINE_SCRIPT, tmp_path, "say_and", "{marks}", hang) as engine, ExitStack() as stack:
         workers = [stack.enter_context(Watched(pid)) for pid in children_of(engine.pid)]
         assert len(workers) == 1
 
@@ -93,7 +97,8 @@ def test_workers_of_a_killed_engine_end_within_a_second(tmp_path: Path, hang: st
 @pytest.mark.parametrize("way", ["popen", "fork"])
 def test_grandchildren_of_a_killed_engine_end_with_its_workers(tmp_path: Path, way: str) -> None:
     """What an activity started goes too."""
-    with engine_process(ENGINE_SCRIPT, tmp_path, f"mark_and_start_{way}") as engine, ExitStack() as stack:
+    grandchild = ("start_grandchild_and", "loop", "{marks}", way)
+    with engine_process(ENGINE_SCRIPT, tmp_path, *grandchild) as engine, ExitStack() as stack:
         marks = (tmp_path / "marks").read_text().splitlines()
         pids = [int(line.split()[1]) for line in marks if line.startswith("grandchild")]
         grandchildren = [stack.enter_context(Watched(pid)) for pid in pids]
@@ -106,7 +111,10 @@ def test_grandchildren_of_a_killed_engine_end_with_its_workers(tmp_path: Path, w
 
 def test_workers_end_though_a_forked_child_of_the_host_lives_on(tmp_path: Path) -> None:
     """P8: a host that forked (``multiprocessing`` on Linux does) is dead all the same when it is killed."""
-    with engine_process(FORKING_SCRIPT, tmp_path, "clean_up_when_told") as engine, ExitStack() as stack:
+    with (
+        engine_process(FORKING_SCRIPT, tmp_path, "clean_up_when_told", "{marks}") as engine,
+        ExitStack() as stack,
+    ):
         children = [stack.enter_context(Watched(pid)) for pid in children_of(engine.pid)]
         forked = [child for child in children if is_fork_of(child.pid, engine.pid)]
         workers = [child for child in children if child not in forked]
@@ -120,7 +128,10 @@ def test_workers_end_though_a_forked_child_of_the_host_lives_on(tmp_path: Path) 
 
 def test_next_engine_starts_though_a_forked_child_of_the_last_host_lives_on(tmp_path: Path) -> None:
     """The lock on the file ends with the engine's process, not with the processes that it forked."""
-    with engine_process(FORKING_SCRIPT, tmp_path, "clean_up_when_told") as engine, ExitStack() as stack:
+    with (
+        engine_process(FORKING_SCRIPT, tmp_path, "clean_up_when_told", "{marks}") as engine,
+        ExitStack() as stack,
+    ):
         children = children_of(engine.pid)
         forked = [child for child in children if is_fork_of(child, engine.pid)]
         stack.callback(os.kill, forked[0], signal.SIGKILL)
@@ -130,29 +141,18 @@ def test_next_engine_starts_though_a_forked_child_of_the_last_host_lives_on(tmp_
         Tempolite(tmp_path / "runs.db").start().close(timeout=0)
 
 
-def test_idle_workers_end_with_a_killed_engine(tmp_path: Path) -> None:
-    """A worker without work hangs on the same thread of life."""
-    with engine_process(ENGINE_SCRIPT.replace("engine.wait()", IDLE), tmp_path, "say_under_way") as engine:
-        with ExitStack() as stack:
-            workers = [stack.enter_context(Watched(pid)) for pid in children_of(engine.pid)]
-            assert workers
-
-            engine.kill()
-
-            assert all(worker.ends_within(ORPHANS_END_S) for worker in workers)
-
-
-IDLE = "import os; engine.wait(); os.read(0, 1)"
-
-
 @contextmanager
-def engine_process(script: str, folder: Path, activity: str) -> Iterator[subprocess.Popen[bytes]]:
-    """An engine in a process of its own, once its activity is under way; killed at the end if it still runs."""
+def engine_process(script: str, folder: Path, activity: str, *args: str) -> Iterator[subprocess.Popen[bytes]]:
+    """An engine in a process of its own, once its activity is under way; killed at the end.
+
+    ``{marks}`` among the activity's arguments is the file in which it says so.
+    """
     marks = folder / "marks"
-    command = [sys.executable, "-c", script, str(folder / "runs.db"), activity, str(marks)]
+    filled = json.dumps([arg.format(marks=marks) for arg in args])
+    command = [sys.executable, "-c", script, str(folder / "runs.db"), activity, filled, str(marks)]
     engine = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE)
     try:
-        wait_for("the activity", lambda: count_marks(marks, "under way") > 0 or engine.poll() is not None)
+        wait_for("the activity", lambda: is_under_way(marks) or engine.poll() is not None)
         assert engine.poll() is None
         yield engine
     finally:
@@ -160,6 +160,11 @@ def engine_process(script: str, folder: Path, activity: str) -> Iterator[subproc
         engine.wait()
         assert engine.stdin is not None
         engine.stdin.close()
+
+
+def is_under_way(marks: Path) -> bool:
+    """Whether the activity said so."""
+    return count_marks(marks, "under way") + count_marks(marks, "grandchild") > 0
 
 
 def is_fork_of(pid: int, parent: int) -> bool:

@@ -18,6 +18,7 @@ from tempolite import (
 from tests.workers import activities
 from tests.workers.calls import DEADLINE_S, begin, losses, outcome, several_activities
 from tests.workers.conftest import MakeEngine
+from tests.workers.odd_errors import HoldsALock, RaisesWhenMade, RaisesWhenShown
 
 LIMIT = 10_000
 
@@ -30,13 +31,13 @@ def engine(make_engine: MakeEngine) -> Tempolite:
 
 def test_exception_that_cannot_be_pickled_arrives_as_itself(engine: Tempolite) -> None:
     """P5: exceptions travel as data; a lock in one is left behind."""
-    with pytest.raises(activities.HoldsALock, match="no card"):
+    with pytest.raises(HoldsALock, match="no card"):
         outcome(engine, "raise_what_holds_a_lock")
 
 
 def test_exception_whose_constructor_raises_arrives_as_itself(engine: Tempolite) -> None:
     """P5: rebuilding runs no code of the exception."""
-    with pytest.raises(activities.RaisesWhenMade) as caught:
+    with pytest.raises(RaisesWhenMade) as caught:
         outcome(engine, "raise_what_cannot_be_made")
 
     assert caught.value.args == ("anything", 2)
@@ -44,7 +45,7 @@ def test_exception_whose_constructor_raises_arrives_as_itself(engine: Tempolite)
 
 def test_exception_that_has_no_text_arrives(engine: Tempolite) -> None:
     """Not even ``str`` of it need work."""
-    with pytest.raises(activities.RaisesWhenShown):
+    with pytest.raises(RaisesWhenShown):
         outcome(engine, "raise_what_cannot_be_shown")
 
 
@@ -162,7 +163,7 @@ def test_worker_survives_everything_that_is_no_death(engine: Tempolite) -> None:
 def test_callables_that_look_odd_are_judged_by_what_they_return(
     engine: Tempolite, target: Callable[..., Any]
 ) -> None:
-    """A generator function returns a generator, which can't be stored; a builtin is a function like others."""
+    """A generator function returns a generator, which can't be stored; a builtin is as good as others."""
 
     def workflow(ctx: Any, text: str) -> Any:
         args = () if target is activities.numbers else (text,)

@@ -1,0 +1,422 @@
+"""The activity pool: time-outs, cancellation, draining and the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tempolite.actors import frames
+from tempolite.actors.activity_pool import HANG_UP_S, LOADING_S
+from tempolite.actors.futures import Reply
+from tempolite.actors.messages import Drain, ShutDown
+from tests.actors.scripted_worker import PoolBench
+
+TIMEOUT = "tempolite.errors:ActivityTimeout"
+
+
+def asked(bench: PoolBench, message: Drain | ShutDown) -> Reply[None]:
+    reply: Any = bench.pool.actor_ref.ask(message, block=False)
+    bench.settle()
+    assert isinstance(reply, Reply)
+    return reply
+
+
+# ── time-outs ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_activity_past_its_time_is_stopped_for_good() -> None:
+    """TERM at its time, KILL after its grace, and its run is told when it is gone (P8)."""
+    bench = PoolBench()
+    bench.start("a", timeout_s=2.0, grace_s=5.0)
+
+    bench.pass_time(1.9)
+    assert bench.worker.log == ["run a"]
+    bench.pass_time(0.2)
+    assert bench.worker.log == ["run a", "terminate"]
+    bench.pass_time(4.7)
+    assert bench.worker.log == ["run a", "terminate"]
+    bench.pass_time(0.3)
+    assert bench.worker.log == ["run a", "terminate", "kill"]
+    assert bench.told == []
+
+    bench.worker.die()
+    bench.settle()
+
+    assert bench.told == [("a", TIMEOUT)]
+    assert bench.pool.workers_lost == 0
+
+
+def test_time_in_the_queue_is_not_the_activity_s() -> None:
+    """A time-out counts from the start (P8)."""
+    bench = PoolBench()
+    bench.give("first")
+    bench.give("second", timeout_s=1.0)
+    bench.pass_time(10.0)
+
+    bench.worker.done("first")
+    bench.settle()
+    bench.worker.begins("second")
+    bench.pass_time(0.9)
+    assert "terminate" not in bench.worker.log
+    bench.pass_time(0.2)
+
+    assert "terminate" in bench.worker.log
+
+
+def test_an_activity_that_ends_in_time_is_not_stopped() -> None:
+    """Nor is who comes after it in the same worker."""
+    bench = PoolBench()
+    bench.start("a", timeout_s=1.0)
+    bench.pass_time(0.9)
+    bench.worker.done("a")
+    bench.settle()
+    bench.give("b")
+
+    bench.pass_time(10.0)
+
+    assert bench.worker.log == ["run a", "run b"]
+    assert bench.told == [("a", "result")]
+
+
+@pytest.mark.parametrize("ending", ["done", "failed"])
+def test_a_result_after_the_time_is_a_time_out_once(ending: str) -> None:
+    """It is dropped and counted; the run is told one thing only."""
+    bench = PoolBench()
+    bench.start("a", timeout_s=1.0)
+    bench.pass_time(1.1)
+
+    getattr(bench.worker, ending)("a")
+    bench.worker.die("exit code 143")
+    bench.settle()
+
+    assert bench.told == [("a", TIMEOUT)]
+    assert bench.pool.results_dropped == 1
+
+
+def test_others_in_the_worker_of_an_expired_one_run_again_uncharged() -> None:
+    """They had to go with it, which is not their fault."""
+    bench = PoolBench(slots=2)
+    bench.start("a", timeout_s=1.0)
+    bench.give("b")
+    bench.pass_time(1.1)
+
+    bench.worker.die("SIGTERM")
+    bench.settle()
+
+    assert bench.told == [("a", TIMEOUT)]
+    assert bench.given() == [[], ["b"]]
+    assert bench.pool.workers_lost == 0
+
+
+def test_a_worker_that_is_being_stopped_gets_nothing_more() -> None:
+    """It will be gone; work waits for the next one."""
+    bench = PoolBench(slots=2)
+    bench.start("a", timeout_s=1.0)
+    bench.pass_time(1.1)
+
+    bench.give("b")
+
+    assert bench.given() == [["a"]]
+
+
+def test_loading_an_activity_s_code_is_not_its_time() -> None:
+    """Imports can take seconds; the clock begins when the worker says so (P8)."""
+    bench = PoolBench()
+    bench.give("a", timeout_s=1.0)
+
+    bench.pass_time(LOADING_S / 2)
+    bench.worker.begins("a")
+    bench.pass_time(0.9)
+    assert "terminate" not in bench.worker.log
+    bench.pass_time(0.2)
+
+    assert "terminate" in bench.worker.log
+
+
+def test_a_worker_that_never_gets_to_the_activity_is_stopped_as_well() -> None:
+    """Loading has a bound of its own: code that hangs while it is imported hangs for ever."""
+    bench = PoolBench()
+    bench.give("a", timeout_s=1.0)
+
+    bench.pass_time(LOADING_S + 0.9)
+    assert "terminate" not in bench.worker.log
+    bench.pass_time(0.2)
+
+    assert "terminate" in bench.worker.log
+
+
+# ── threads ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_thread_past_its_time_is_not_run_twice_at_once() -> None:
+    """Its run is told at once, but the step's next attempt waits until the thread is back (P8)."""
+    bench = PoolBench(is_thread=True, workers=2)
+    bench.give("a", timeout_s=1.0)
+    bench.pass_time(1.1)
+    assert bench.told == [("a", TIMEOUT)]
+
+    bench.give("a", attempt=2)
+    bench.give("b")
+    assert bench.given() == [["a"], ["b"]]
+    first = bench.workers[0].jobs["a"]
+    bench.workers[0].done("a")
+    bench.settle()
+
+    assert [list(jobs) for jobs in bench.given()] == [["a"], ["b"]]
+    assert bench.workers[0].jobs["a"] != first
+    assert bench.pool.results_dropped == 1
+    assert bench.told == [("a", TIMEOUT)]
+
+
+def test_a_cancelled_thread_is_waited_for_too() -> None:
+    """The same step of the same run does not overlap with itself."""
+    bench = PoolBench(is_thread=True, workers=2)
+    bench.give("a")
+    bench.cancel("a")
+
+    bench.give("a")
+    assert bench.given() == [["a"]]
+    bench.workers[0].done("a")
+    bench.settle()
+
+    assert bench.workers[0].log == ["run a", "run a"]
+    assert bench.told == []
+
+
+# ── cancellation ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_cancelled_activity_that_waits_is_forgotten() -> None:
+    """It never begins, and nobody is told."""
+    bench = PoolBench()
+    bench.give("running", "a", "b")
+
+    bench.cancel("a")
+    bench.worker.done("running")
+    bench.settle()
+
+    assert bench.given() == [["b"]]
+    assert bench.told == [("running", "result")]
+
+
+def test_a_cancelled_activity_that_runs_is_stopped() -> None:
+    """TERM, grace, KILL; nobody is told of its end (P8)."""
+    bench = PoolBench()
+    bench.give("a", grace_s=3.0)
+
+    bench.cancel("a")
+    assert bench.worker.log == ["run a", "terminate"]
+    bench.pass_time(3.1)
+    assert bench.worker.log == ["run a", "terminate", "kill"]
+    bench.worker.die()
+    bench.settle()
+    bench.pass_time(60.0)
+
+    assert bench.told == []
+    assert bench.given() == [[]]
+    assert bench.pool.workers_lost == 0
+
+
+def test_cancelling_a_run_stops_all_of_it_and_nothing_else() -> None:
+    """Another run's step of the same name goes on."""
+    bench = PoolBench(workers=3)
+    bench.give("a", "b", workflow="cancelled")
+    bench.give("c", workflow="other")
+    bench.give("a", workflow="cancelled")
+    bench.give("a", workflow="other")
+
+    bench.cancel(workflow="cancelled")
+
+    assert [worker.log[-1] for worker in bench.workers] == ["terminate", "terminate", "run c"]
+    bench.workers[2].done("c")
+    bench.settle()
+    assert bench.given()[2] == ["a"]
+
+
+def test_the_result_of_a_cancelled_activity_is_dropped_and_counted() -> None:
+    """It came all the same."""
+    bench = PoolBench()
+    bench.give("a")
+    bench.cancel("a")
+
+    bench.worker.done("a")
+    bench.settle()
+
+    assert bench.told == []
+    assert bench.pool.results_dropped == 1
+
+
+def test_others_in_the_worker_of_a_cancelled_one_run_again() -> None:
+    """Uncharged: running or not begun."""
+    bench = PoolBench(slots=2)
+    bench.give("a", "b")
+
+    bench.cancel("a")
+    bench.worker.die("SIGTERM")
+    bench.settle()
+
+    assert bench.told == []
+    assert bench.given() == [[], ["b"]]
+
+
+def test_a_cancelled_activity_that_was_prefetched_is_asked_back() -> None:
+    """The worker goes on with the others, and nobody is told."""
+    bench = PoolBench()
+    bench.know_as_short()
+    bench.give("a", "b", "c")
+
+    bench.cancel("b")
+    assert bench.worker.log[-1] == "revoke b"
+    bench.worker.revoked("b")
+    bench.worker.done("a", "c")
+    bench.settle()
+
+    assert bench.told == [("a", "result"), ("c", "result")]
+    assert "terminate" not in bench.worker.log
+
+
+def test_a_cancelled_activity_that_begins_all_the_same_is_stopped() -> None:
+    """The worker had begun it when it was asked back: it runs, so it is stopped like any other (P8)."""
+    bench = PoolBench()
+    bench.know_as_short()
+    bench.give("a", "b", grace_s=1.0)
+    bench.cancel("b")
+
+    bench.worker.done("a")
+    bench.settle()
+    bench.pass_time(5.0)
+
+    assert bench.worker.log[-2:] == ["terminate", "kill"]
+
+
+# ── results that nobody waits for ───────────────────────────────────────────────────────────────────────
+
+
+def test_a_result_of_an_attempt_that_nobody_knows_is_dropped_and_counted() -> None:
+    """A late result of a superseded attempt changes nothing (P6)."""
+    bench = PoolBench()
+    bench.give("a")
+
+    bench.worker.say(frames.Done(4_711, b'"who?"'))
+    bench.settle()
+
+    assert bench.told == []
+    assert bench.pool.results_dropped == 1
+    assert bench.given() == [["a"]]
+
+
+def test_a_run_that_is_gone_is_not_told() -> None:
+    """The worker is free all the same."""
+    bench = PoolBench()
+    bench.give("a")
+    bench.run.stop_now()
+
+    bench.worker.done("a")
+    bench.settle()
+
+    assert bench.pool.counts() == (1, 0, 0)
+
+
+# ── the end ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_draining_lets_what_runs_end_and_starts_nothing() -> None:
+    """What waits stays recorded and runs after the next start; the answer comes with the last one."""
+    bench = PoolBench(workers=2)
+    bench.give("a", "b", "waiting")
+
+    drained = asked(bench, Drain())
+    bench.workers[0].done("a")
+    bench.settle()
+    is_early = drained.is_set
+    bench.give("new")
+    bench.workers[1].failed("b")
+    bench.settle()
+
+    assert (is_early, drained.is_set) == (False, True)
+    assert [step for step, _ in bench.told] == ["a", "b"]
+    assert bench.given() == [[], []]
+
+
+def test_draining_takes_back_what_was_prefetched() -> None:
+    """It has not begun, and does not hold the end up."""
+    bench = PoolBench()
+    bench.know_as_short()
+    bench.give("a", "b", "c")
+
+    drained = asked(bench, Drain())
+    assert bench.worker.log[-2:] == ["revoke b", "revoke c"]
+    bench.worker.revoked("b", "c")
+    bench.worker.done("a")
+    bench.settle()
+
+    assert drained.is_set
+    assert bench.told == [("a", "result")]
+
+
+def test_draining_an_idle_pool_is_answered_at_once() -> None:
+    """There is nothing to wait for."""
+    assert asked(PoolBench(), Drain()).is_set
+
+
+def test_a_death_ends_a_drain_too() -> None:
+    """What the worker ran is not started again."""
+    bench = PoolBench(slots=2)
+    bench.give("a", "b")
+    drained = asked(bench, Drain())
+
+    bench.worker.die()
+    bench.settle()
+
+    assert drained.is_set
+    assert len(bench.workers) == 1
+
+
+def test_shutting_down_kills_what_runs_and_hangs_up_on_the_idle() -> None:
+    """Nobody is told or charged; the answer comes when the last worker is gone."""
+    bench = PoolBench(workers=2)
+    bench.give("a", "b")
+    bench.workers[0].done("a")
+    bench.settle()
+
+    gone = asked(bench, ShutDown())
+
+    assert [worker.log[-1] for worker in bench.workers] == ["hang up", "kill"]
+    seen = []
+    for worker in bench.workers:
+        worker.die("SIGKILL")
+        bench.settle()
+        seen.append(gone.is_set)
+    assert seen == [False, True]
+    assert bench.told == [("a", "result")]
+    assert bench.pool.workers_lost == 0
+
+
+def test_an_idle_worker_that_does_not_end_is_killed() -> None:
+    """A while after its socket was closed."""
+    bench = PoolBench()
+    bench.give("a")
+    bench.worker.done("a")
+    bench.settle()
+    gone = asked(bench, ShutDown())
+
+    bench.pass_time(HANG_UP_S * 1.1)
+
+    assert bench.worker.log == ["run a", "hang up", "kill"]
+    bench.worker.die()
+    bench.settle()
+    assert gone.is_set
+
+
+def test_shutting_down_does_not_wait_for_threads() -> None:
+    """They can't be killed, and end after what they are doing."""
+    bench = PoolBench(is_thread=True)
+    bench.give("a")
+
+    assert asked(bench, ShutDown()).is_set
+
+
+def test_a_pool_that_never_had_work_is_gone_at_once() -> None:
+    """No worker, nothing to end."""
+    assert asked(PoolBench(), ShutDown()).is_set

@@ -204,6 +204,9 @@ class ActivityPool(Actor):
     # ── from waiting to running ─────────────────────────────────────────────────────────────────────────
 
     def _queue_again(self, attempt: Attempt) -> None:
+        if attempt.timer is not None:
+            # Its time begins anew with its next worker.
+            attempt.timer.cancel()
         if not self._is_draining:
             self._waiting.add_again(attempt)
 
@@ -305,6 +308,9 @@ class ActivityPool(Actor):
             case frames.Started():
                 if (begun := seat.attempts.get(frame.job_id)) is not None:
                     self._limit(begun, self.dispatcher.clock.monotonic_s())
+                    if begun.is_cancelled:
+                        # It began before it could be taken back.
+                        self._stop_attempt(seat, begun)
             case frames.Ready():
                 seat.is_ready = True
                 self._start_failures = 0

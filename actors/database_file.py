@@ -22,7 +22,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import apsw
@@ -183,10 +183,11 @@ class DatabaseFile:
     def take_over(self, connection: apsw.Connection) -> FileState:
         """Makes this engine the only writer: whoever wrote before finds the epoch changed."""
         run(connection, "BEGIN IMMEDIATE")
+        was_clean = self.read_state(connection).is_clean
         run(connection, self.layout.take_over)
         state = self.read_state(connection)
         run(connection, "COMMIT")
-        return state
+        return replace(state, is_clean=was_clean)
 
     def read_state(self, connection: apsw.Connection) -> FileState:
         """The engine row."""
@@ -251,9 +252,14 @@ class DatabaseFile:
 
     def _claim(self) -> None:
         """Makes a new file ours before anything else is in it: from now on its header says so."""
-        connection = apsw.Connection(self._name, flags=apsw.SQLITE_OPEN_READWRITE, vfs=self._vfs)
+        try:
+            connection = apsw.Connection(self._name, flags=apsw.SQLITE_OPEN_READWRITE, vfs=self._vfs)
+        except apsw.Error as error:
+            raise StorageFailed(f"{self.path} can't be opened for writing: {error}") from error
         try:
             run(connection, f"PRAGMA application_id = {self.layout.application_id}")
+        except apsw.Error as error:
+            raise StorageFailed(f"{self.path} can't be written: {error}") from error
         finally:
             connection.close()
 

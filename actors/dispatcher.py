@@ -143,8 +143,11 @@ class ThreadDispatcher:
             self._thread.join(timeout_s)
         if self._thread.is_alive():
             return False
-        self._epoll.close()
-        os.close(self._wake_fd)
+        if self._wake_fd >= 0:
+            # Forgotten before it is closed: its number may soon be somebody else's.
+            wake_fd, self._wake_fd = self._wake_fd, -1
+            self._epoll.close()
+            os.close(wake_fd)
         return True
 
     def call_at(self, monotonic_s: float, callback: Callable[[], None]) -> TimerHandle:

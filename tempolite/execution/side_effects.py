@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tempolite.actors.messages import RunSideEffect, SideEffectEnded
+from tempolite.calls import activity_call
 from tempolite.core import events
 from tempolite.core.history import StepKind
 from tempolite.errors import InvalidArguments
@@ -30,6 +31,7 @@ class SideEffects:
         self._execution.check_is_live()
         if not callable(function):
             raise InvalidArguments(f"side effect {name!r}: {function!r} is not callable")
+        activity_call(function).shape.check(f"side effect {name!r}: ", (), {})
         key = self._steps.next_key(name)
         info: SideEffectInfo[Any] = SideEffectInfo(self._execution, key)
         step = self._steps.known(key, StepKind.SIDE_EFFECT, ANY_FUNCTION)

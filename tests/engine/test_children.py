@@ -81,7 +81,7 @@ def test_children_run_in_parallel(make_engine: EngineMaker, gate: Gate, effects:
     assert info.get(timeout=10) == ["passed"] * 3
 
 
-def test_children_have_children(engine: Tempolite) -> None:
+def test_children_may_have_children_of_their_own(engine: Tempolite) -> None:
     """To any depth; ids say where they belong."""
 
     def nested(ctx: WorkflowContext, depth: int) -> int:

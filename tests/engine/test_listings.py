@@ -206,7 +206,7 @@ def test_runs_are_found_by_text(engine: Tempolite, search: str, expected: list[s
     assert engine.count(search=search) == len(expected)
 
 
-def test_filters_hold_together(engine: Tempolite) -> None:
+def test_all_filters_that_are_given_hold(engine: Tempolite) -> None:
     """All that are given must fit."""
     engine.execute("a", echo, "x"), engine.execute("b", broken, "x"), engine.execute("c", echo, "y")
     engine.wait(timeout=10)

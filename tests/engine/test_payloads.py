@@ -109,7 +109,7 @@ def test_an_error_carries_its_values(with_workers: Tempolite, value: Any) -> Non
     assert shape(caught.value.args[0]) == shape(value)
 
 
-def test_nan_is_kept(engine: Tempolite) -> None:
+def test_not_a_number_stays_so(engine: Tempolite) -> None:
     """As a float and as a decimal, though it equals nothing."""
     number, decimal = engine.execute("a", child_of, (math.nan, Decimal("NaN"))).get(timeout=10)
 

@@ -72,6 +72,7 @@ class PersistenceActor(Actor):
         state = file.take_over(self._connection)
         self.epoch, self.batch = state.epoch, state.batch
         self.was_clean = state.is_clean
+        self._uuid = state.uuid
         self._chain = state.chain
         self._waiting: list[Commit] = []
         self._is_hooked = False
@@ -226,7 +227,10 @@ class PersistenceActor(Actor):
             logger.error("%s: can't be read after a failed write: %s", self._file.path, again)
             self._fail(batch, error)
             return
-        is_ours = state.epoch == self.epoch and not self._file.has_moved(self._connection)
+        # At the path may lie another engine's file by now, as far on as ours.
+        is_ours = (state.uuid, state.epoch) == (self._uuid, self.epoch) and not self._file.has_moved(
+            self._connection
+        )
         if is_ours and state.batch == self.batch + 1:
             self.batch, self._chain = state.batch, state.chain
             for commit in batch:

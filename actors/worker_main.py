@@ -62,8 +62,8 @@ class Interpreter(Protocol):
         """Awaits it."""
         ...
 
-    def capture(self, error: BaseException) -> Failure:
-        """An error as data; never raises."""
+    def capture(self, error: BaseException, call: Any = None) -> Failure:
+        """An error, of that callable, as data; never raises."""
         ...
 
 
@@ -169,7 +169,9 @@ class Worker:
         except Terminated:
             raise
         except BaseException as error:
-            return frames.Failed(run.job_id, self._interpreter.capture(error), time.monotonic() - began_s)
+            return frames.Failed(
+                run.job_id, self._interpreter.capture(error, call), time.monotonic() - began_s
+            )
 
     def _begin(self, run: frames.Run) -> float:
         if run.tells_start:
@@ -184,7 +186,9 @@ class Worker:
         except Terminated:
             raise
         except BaseException as error:
-            return frames.Failed(run.job_id, self._interpreter.capture(error), time.monotonic() - began_s)
+            return frames.Failed(
+                run.job_id, self._interpreter.capture(error, call), time.monotonic() - began_s
+            )
 
     def _on_term(self, _signum: int, _frame: Any) -> None:
         if not self._is_busy:

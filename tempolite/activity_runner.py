@@ -86,9 +86,10 @@ class ActivityRunner:
         positional, named = _arguments(loaded, args, context)
         return self._encoded(loaded, await loaded.function(*positional, **named))
 
-    def capture(self, error: BaseException) -> Failure:
-        """An error as data; never raises."""
-        return capture_failure(error, self._codec, skip_frames=OWN_FRAMES)
+    def capture(self, error: BaseException, loaded: Loaded | None = None) -> Failure:
+        """An error as data; never raises. What it holds may be of types that came with its callable."""
+        codec = self._codec if loaded is None else loaded.codec
+        return capture_failure(error, codec, skip_frames=OWN_FRAMES)
 
     def _encoded(self, loaded: Loaded, value: Any) -> bytes:
         if inspect.isawaitable(value):

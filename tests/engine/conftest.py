@@ -117,18 +117,14 @@ def effects(tmp_path: Path) -> Effects:
 
 
 def _children() -> set[int]:
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and _parent_of(entry) == os.getpid():
-            found.add(int(entry.name))
+    """Those of every thread, zombies included."""
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            found.update(map(int, (task / "children").read_text().split()))
+        except (FileNotFoundError, ProcessLookupError):  # the thread has ended
+            continue
     return found
-
-
-def _parent_of(entry: Path) -> int | None:
-    try:
-        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return None
 
 
 def _wait_for_end(pid: int) -> None:

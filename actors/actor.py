@@ -123,6 +123,13 @@ class Inbox:
         if actor is not None and self._mail:
             actor.handle(self._mail.popleft())
 
+    def take_told(self) -> list[Any]:
+        """Takes out what was told and not yet read; what was asked stays, to be refused."""
+        envelopes = list(self._mail)
+        self._mail.clear()
+        self._mail.extend(envelope for envelope in envelopes if envelope.reply_to is not None)
+        return [envelope.message for envelope in envelopes if envelope.reply_to is None]
+
     def close(self) -> None:
         """No more mail: what is left is refused, and so is what comes later."""
         self._is_closed = True

@@ -120,14 +120,17 @@ class Directory(Actor):
             self.reply_to.fail(self._closed)
         return LATER
 
-    def _found(self, message: StartRun, found: StoredRun) -> WorkflowId:
+    def _found(self, message: StartRun, found: StoredRun) -> Any:
         """The id is taken: by the run that is meant, or by another one."""
         is_same = not message.must_be_new and self._store.is_same_function(found, message.created.function)
         if message.starter is not None:
             self._found_by_parent(message, found, is_same=is_same)
         elif not is_same:
             raise _taken(message, found)
-        elif found.ended is None and message.workflow not in self._live:
+        elif (live := self._live.get(message.workflow)) is not None and self.reply_to is not None:
+            live.actor.when_durable(self.reply_to)
+            return LATER
+        elif found.ended is None:
             self._activate(found)
         return message.workflow
 
@@ -189,6 +192,8 @@ class Directory(Actor):
     @receives(Deliver)
     def on_deliver(self, message: Deliver) -> None:
         """Hands a message to a run, which is brought to life for it; to a finished one it means nothing."""
+        if self._closed is not None:
+            return
         live = self._live.get(message.workflow)
         actor = None if live is None else live.actor
         if actor is None:
@@ -311,6 +316,8 @@ class Directory(Actor):
     @receives(RecoverMore)
     def on_recover_more(self, _message: RecoverMore) -> None:
         """The next part."""
+        if self._closed is not None:
+            return
         for _ in range(min(RECOVERED_PER_ROUND, len(self._to_recover))):
             workflow = self._to_recover.popleft()
             if workflow not in self._live and (stored := self._store.find(workflow)) is not None:

@@ -43,6 +43,7 @@ from tempolite.actors.messages import (
     Write,
 )
 from tempolite.core.identifiers import StreamId, WorkflowId
+from tempolite.errors import EngineClosed
 
 
 class Turn(msgspec.Struct, gc=False):
@@ -152,7 +153,8 @@ class WorkflowActor(Actor):
         super().__init__(urn=execution.workflow, **options)
         self._execution = execution
         self._routes = routes
-        self._created = created
+        self._created = [] if created is None else [created]
+        self._is_durable = created is None
         self._mail: list[Any] = []
         self._taken: list[Any] = []
         self._turn: Turn | None = None
@@ -184,18 +186,33 @@ class WorkflowActor(Actor):
     @receives(CommitFailed)
     def on_commit_failed(self, message: CommitFailed) -> None:
         """Forgets everything since the last commit: the code has run ahead of the truth."""
-        if self._created is not None:
-            self._created.fail(message.error)
-            self._created = None
+        self._answer_creation(message.error)
         self._discard(message.error, message.is_final)
 
     def on_stop(self) -> None:
         """Fences the code, so that what still runs of it records nothing."""
+        self._answer_creation(EngineClosed("the engine was closed before the run was durable"))
         self._execution.discard()
+
+    def when_durable(self, reply: Reply[Any]) -> None:
+        """Answers with the workflow id once the run exists in the file, or with why it does not."""
+        self._created.append(reply)
+        if self._is_durable:
+            self._answer_creation(None)
+
+    def _answer_creation(self, error: Exception | None) -> None:
+        replies, self._created = self._created, []
+        for reply in replies:
+            if error is None:
+                reply.set(self._execution.workflow)
+            else:
+                reply.fail(error)
 
     def take_mail(self) -> list[Any]:
         """What was taken and is not durable, and what waits; used when the run is brought to life anew."""
-        return [message for message in self._taken + self._mail if not isinstance(message, Begin)]
+        unread = self.actor_inbox.take_told()  # type: ignore[attr-defined]
+        mail = [*self._taken, *self._mail, *unread]
+        return [message for message in mail if not isinstance(message, (Begin, Committed, CommitFailed))]
 
     def _take_turn(self) -> None:
         self._taken, self._mail = self._mail, []
@@ -210,9 +227,8 @@ class WorkflowActor(Actor):
 
     def _act(self, turn: Turn) -> None:
         self._taken = []
-        if self._created is not None:
-            self._created.set(self._execution.workflow)
-            self._created = None
+        self._is_durable = True
+        self._answer_creation(None)
         for message in turn.outbox:
             self._send(message)
         if turn.ended is not None:

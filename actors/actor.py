@@ -244,8 +244,11 @@ class Actor(pykka.Actor):
     def _start_actor_loop(self) -> None:
         inbox = self.actor_inbox
         assert isinstance(inbox, Inbox)
-        self.on_start()
         inbox.bind(self, self._dispatcher)
+        try:
+            self.on_start()
+        except BaseException as error:
+            self._contain(error, None)
 
 
 def _settle_quietly(reply: Any, error: BaseException) -> None:

@@ -86,8 +86,9 @@ class Directory(Actor):
         self._idle_waiters: list[Reply[None]] = []
         self._failures: dict[WorkflowId, int] = {}
         self._to_recover: deque[WorkflowId] = deque()
-        self._held_back = 0
+        self._kept: dict[WorkflowId, list[Any]] = {}
         self._notes: dict[StreamId, RunEnded] = {}
+        self._given_up: dict[WorkflowId, RunEnded] = {}
         self._next_stream = store.last_stream() + 1
         self._closed: Exception | None = None
 
@@ -195,6 +196,10 @@ class Directory(Actor):
         if self._closed is not None:
             return
         live = self._live.get(message.workflow)
+        if message.workflow in self._kept or (live is not None and not live.actor.actor_ref.is_alive()):
+            # It is leaving, or coming again: behind what it had not finished.
+            self._kept.setdefault(message.workflow, []).append(message.message)
+            return
         actor = None if live is None else live.actor
         if actor is None:
             stored = self._store.find(message.workflow)
@@ -210,6 +215,8 @@ class Directory(Actor):
         """Answers when the workflow is finished, stuck or stranded."""
         if self._closed is not None:
             return self._refuse()
+        if message.workflow in self._given_up:
+            return self._given_up[message.workflow]
         if message.workflow not in self._live:
             stored = self._store.find(message.workflow)
             if stored is not None and stored.status == "STRANDED":
@@ -244,6 +251,8 @@ class Directory(Actor):
         if live is not None and live.stream == message.stream:
             self._forget(workflow)
         self._tell_waiters(message.ended)
+        for mail in self._kept.pop(workflow, ()):
+            self.on_deliver(Deliver(workflow, mail))
         self._answer_if_idle()
 
     @receives(Activeness)
@@ -265,17 +274,16 @@ class Directory(Actor):
             "workflow %r: a turn was not committed, it is tried again: %s", message.workflow, message.error
         )
         self._busy.add(message.workflow)
-        self._held_back += 1
+        self._kept[message.workflow] = [*message.mail, *self._kept.get(message.workflow, ())]
         due_s = self.dispatcher.clock.monotonic_s() + RETRY_COMMIT_S
-        self.dispatcher.call_at(due_s, lambda: self._revive(message.workflow, message.mail))
+        self.dispatcher.call_at(due_s, lambda: self._revive(message.workflow))
 
-    def _revive(self, workflow: WorkflowId, mail: list[Any]) -> None:
-        self._held_back -= 1
-        if self._closed is not None:
-            return
+    def _revive(self, workflow: WorkflowId) -> None:
+        mail = self._kept.pop(workflow, [])
         self._busy.discard(workflow)
         for message in mail or [Begin()]:
-            self.actor_ref.tell(Deliver(workflow, message))
+            self.on_deliver(Deliver(workflow, message))
+        self._answer_if_idle()
 
     def _on_workflow_failure(self, actor: Actor, error: BaseException) -> None:
         """A run's actor failed, which is our fault: its history is the truth, it starts again from there."""
@@ -283,6 +291,7 @@ class Directory(Actor):
         workflow = WorkflowId(actor.actor_urn)
         logger.error("workflow %r: its actor failed", workflow, exc_info=error)
         failures = self._failures[workflow] = self._failures.get(workflow, 0) + 1
+        actor.answer_creation(error)
         mail = actor.take_mail()
         live = self._live.get(workflow)
         stream = StreamId(0) if live is None else live.stream
@@ -292,7 +301,8 @@ class Directory(Actor):
             return
         problem = f"its actor failed {failures} times, the last with {type(error).__name__}: {error}"
         self._forget(workflow)
-        self._tell_waiters(RunEnded(workflow, "STUCK", problem=problem))
+        ended = self._given_up[workflow] = RunEnded(workflow, "STUCK", problem=problem)
+        self._tell_waiters(ended)
         self._answer_if_idle()
 
     def _forget(self, workflow: WorkflowId) -> None:
@@ -357,7 +367,7 @@ class Directory(Actor):
         self._idle_waiters.clear()
 
     def _answer_if_idle(self) -> None:
-        if self._busy or self._to_recover or self._held_back or self._notes:
+        if self._busy or self._to_recover or self._kept or self._notes:
             return
         waiters, self._idle_waiters = self._idle_waiters, []
         for reply in waiters:

@@ -175,7 +175,7 @@ class ThreadDispatcher:
         return threading.current_thread() is self._thread
 
     def wake(self) -> None:
-        with suppress(OSError):  # closed: nobody sleeps there any more
+        with suppress(OSError, ValueError):  # closed: nobody sleeps there any more
             os.eventfd_write(self._wake_fd, 1)
 
     def _run(self) -> None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import queue
 import threading
+from contextlib import suppress
 from typing import Any
+
+from pykka import ActorDeadError
 
 from tempolite.actors.actor import Actor, receives
 from tempolite.actors.messages import RunSideEffect, SideEffectEnded
@@ -34,6 +37,7 @@ class SideEffectActor(Actor):
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
         self._open = 0
+        self._is_ending = False
 
     @receives(RunSideEffect)
     def on_run(self, message: RunSideEffect) -> None:
@@ -47,13 +51,15 @@ class SideEffectActor(Actor):
             if needs_thread:
                 thread = threading.Thread(target=self._serve, name="tempolite-side-effect", daemon=True)
                 self._threads.add(thread)
-        self._work.put(message)
+            # Within the lock: a thread that is just leaving looks at the work under it.
+            self._work.put(message)
         if needs_thread:
             thread.start()
 
     def shut_down(self, timeout_s: float) -> None:
         """Lets the threads end after what they are doing."""
         with self._lock:
+            self._is_ending = True
             threads = list(self._threads)
         for _ in threads:
             self._work.put(None)
@@ -66,7 +72,7 @@ class SideEffectActor(Actor):
                 message = self._work.get(timeout=IDLE_S)
             except queue.Empty:
                 message = None
-            if message is None and self._may_end():
+            if message is None and (self._is_ending or self._may_end()):
                 return
             if message is not None:
                 self._run(message)
@@ -86,5 +92,5 @@ class SideEffectActor(Actor):
             answer = SideEffectEnded(message.step, message.function())
         except BaseException as error:
             answer = SideEffectEnded(message.step, None, self._interpreter.capture(error))
-        if message.sender.is_alive():
+        with suppress(ActorDeadError):  # the run is gone
             message.sender.tell(answer)

@@ -186,21 +186,22 @@ class WorkflowActor(Actor):
     @receives(CommitFailed)
     def on_commit_failed(self, message: CommitFailed) -> None:
         """Forgets everything since the last commit: the code has run ahead of the truth."""
-        self._answer_creation(message.error)
+        self.answer_creation(message.error)
         self._discard(message.error, message.is_final)
 
     def on_stop(self) -> None:
         """Fences the code, so that what still runs of it records nothing."""
-        self._answer_creation(EngineClosed("the engine was closed before the run was durable"))
+        self.answer_creation(EngineClosed("the engine was closed before the run was durable"))
         self._execution.discard()
 
     def when_durable(self, reply: Reply[Any]) -> None:
         """Answers with the workflow id once the run exists in the file, or with why it does not."""
         self._created.append(reply)
         if self._is_durable:
-            self._answer_creation(None)
+            self.answer_creation(None)
 
-    def _answer_creation(self, error: Exception | None) -> None:
+    def answer_creation(self, error: BaseException | None) -> None:
+        """Tells who waits for the run to be durable that it is, or why it will not be."""
         replies, self._created = self._created, []
         for reply in replies:
             if error is None:
@@ -228,7 +229,7 @@ class WorkflowActor(Actor):
     def _act(self, turn: Turn) -> None:
         self._taken = []
         self._is_durable = True
-        self._answer_creation(None)
+        self.answer_creation(None)
         for message in turn.outbox:
             self._send(message)
         if turn.ended is not None:

@@ -44,7 +44,7 @@ def test_a_failed_commit_discards_the_run_and_feeds_its_mail_again(seed: int) ->
 
 
 def test_mail_that_comes_meanwhile_goes_behind_what_is_fed_again() -> None:
-    """A sender's second message is not overtaken by its first one's bad luck (P10)."""
+    """A sender's second message is not overtaken by its first one's bad luck (in order)."""
     bench = DirectoryBench()
     bench.start("w")
     bench.settle()

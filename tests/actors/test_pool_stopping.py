@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from tempolite.actors import frames
 from tempolite.actors.activity_pool import HANG_UP_S, LOADING_S
 from tempolite.actors.futures import Reply
 from tempolite.actors.messages import Drain, ShutDown
@@ -276,34 +275,7 @@ def test_a_cancelled_activity_that_was_prefetched_is_asked_back() -> None:
     assert "terminate" not in bench.worker.log
 
 
-def test_a_cancelled_activity_that_begins_all_the_same_is_stopped() -> None:
-    """The worker had begun it when it was asked back: it runs, so it is stopped like any other (P8)."""
-    bench = PoolBench()
-    bench.know_as_short()
-    bench.give("a", "b", grace_s=1.0)
-    bench.cancel("b")
-
-    bench.worker.done("a")
-    bench.settle()
-    bench.pass_time(5.0)
-
-    assert bench.worker.log[-2:] == ["terminate", "kill"]
-
-
 # ── results that nobody waits for ───────────────────────────────────────────────────────────────────────
-
-
-def test_a_result_of_an_attempt_that_nobody_knows_is_dropped_and_counted() -> None:
-    """A late result of a superseded attempt changes nothing (P6)."""
-    bench = PoolBench()
-    bench.give("a")
-
-    bench.worker.say(frames.Done(4_711, b'"who?"'))
-    bench.settle()
-
-    assert bench.told == []
-    assert bench.pool.results_dropped == 1
-    assert bench.given() == [["a"]]
 
 
 def test_a_run_that_is_gone_is_not_told() -> None:

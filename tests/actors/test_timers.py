@@ -200,8 +200,8 @@ ACTIONS = st.lists(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(ACTIONS, st.integers(0, 1_000))
-@settings(deadline=None)
 def test_any_sequence_of_settings_delivers_what_is_set_at_its_time(
     actions: list[tuple[str, str, float]], seed: int
 ) -> None:

@@ -7,7 +7,7 @@ from typing import get_args
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tempolite.core import events
@@ -20,28 +20,37 @@ from tests.core.samples import CREATED, FAILURE, SAMPLES
 
 KINDS = [pytest.param(sample, id=type(sample).__name__) for sample in SAMPLES]
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
-TREES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | TEXTS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
-    max_leaves=8,
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS
 )
-FAILURES = st.recursive(
-    st.builds(Failure, type_name=TEXTS, message=TEXTS, traceback=TEXTS),
-    lambda inner: st.builds(
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXTS, inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def failures(cause: st.SearchStrategy[Failure | None]) -> st.SearchStrategy[Failure]:
+    """Failures of any content, raised from one of these."""
+    return st.builds(
         Failure,
         type_name=TEXTS,
         message=TEXTS,
+        traceback=TEXTS,
         lineage=st.lists(TEXTS, max_size=2).map(tuple),
         args=st.none() | st.lists(TREES, max_size=2),
         state=st.none() | st.dictionaries(TEXTS, TREES, max_size=2),
-        cause=st.none() | inner,
+        notes=st.lists(TEXTS, max_size=2).map(tuple),
+        cause=cause,
         cause_is_explicit=st.booleans(),
         is_exception=st.booleans(),
         retryable=st.booleans(),
-    ),
-    max_leaves=3,
-)
+    )
 
 
 @pytest.mark.parametrize("body", KINDS)
@@ -113,7 +122,8 @@ def test_a_failure_stands_as_json_in_the_payload() -> None:
     assert payload["failure"]["cause"]["type_name"] == "builtins:KeyError"
 
 
-@given(FAILURES)
+@settings(deadline=None, max_examples=60)
+@given(failures(st.none() | failures(st.none())))
 def test_any_failure_survives_both_encodings(failure: Failure) -> None:
     """JSON in the file, msgpack from a worker: the same failure."""
     body = events.ActivityFailed(failure)

@@ -157,8 +157,8 @@ def test_an_outcome_of_an_earlier_attempt_is_not_recorded_twice() -> None:
 # ── for every stream ────────────────────────────────────────────────────────────────────────────────────
 
 
+@settings(deadline=None, max_examples=60)
 @given(streams(), st.data())
-@settings(deadline=None)
 def test_a_prefix_and_the_rest_add_up_to_the_whole(stream: DrawnStream, data: st.DataObject) -> None:
     """A run in memory that takes entries one by one is what replay makes of all of them."""
     cut = data.draw(st.integers(1, len(stream.entries)))
@@ -170,8 +170,8 @@ def test_a_prefix_and_the_rest_add_up_to_the_whole(stream: DrawnStream, data: st
     assert state == fold(stream.entries)
 
 
+@settings(deadline=None, max_examples=60)
 @given(streams())
-@settings(deadline=None)
 def test_every_stream_adds_up_to_what_its_events_say(stream: DrawnStream) -> None:
     """Open steps, values, failures, attempt, problem and outcome, against a model that only keeps sets."""
     state, expected = fold(stream.entries), stream.expected
@@ -187,8 +187,8 @@ def test_every_stream_adds_up_to_what_its_events_say(stream: DrawnStream) -> Non
     assert (state.seq, state.last_at) == (len(stream.entries), stream.entries[-1].at)
 
 
+@settings(deadline=None, max_examples=60)
 @given(streams())
-@settings(deadline=None)
 def test_a_stream_is_only_read_by_its_fold(stream: DrawnStream) -> None:
     """The same entries give the same state again, and two states share nothing."""
     first, second = fold(stream.entries), fold(stream.entries)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tempolite.core.identifiers import step_key
@@ -26,6 +26,7 @@ def test_a_step_is_called_by_its_name_and_which_use_of_it(name: str, occurrence:
     assert step_key(name, occurrence) == key
 
 
+@settings(deadline=None, max_examples=100)
 @given(NAMES, NAMES, st.integers(1, 10_000), st.integers(1, 10_000))
 def test_two_uses_never_share_a_key(first: str, second: str, one: int, other: int) -> None:
     """Equal keys mean the same name and the same occurrence."""

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tempolite.core.queues import DEFAULT_QUEUE, Queue, TokenBucket, starts_per_second
@@ -175,6 +175,7 @@ def test_there_is_no_wait_while_there_are_tokens() -> None:
     assert TokenBucket(4.0, now_s=0.0).wait_s() == 0.0
 
 
+@settings(deadline=None, max_examples=60)
 @given(RATES, GAPS_S)
 def test_no_window_has_more_starts_than_rate_and_burst(rate: float, gaps_s: list[float]) -> None:
     """At most its length times the rate, and the burst, whenever somebody tries."""
@@ -188,6 +189,7 @@ def test_no_window_has_more_starts_than_rate_and_burst(rate: float, gaps_s: list
         assert len(starts) - first <= allowed + 1e-6
 
 
+@settings(deadline=None, max_examples=60)
 @given(RATES, GAPS_S)
 def test_who_waits_as_told_gets_a_token(rate: float, gaps_s: list[float]) -> None:
     """After ``wait_s`` there is one, and well before it there is none."""
@@ -200,6 +202,7 @@ def test_who_waits_as_told_gets_a_token(rate: float, gaps_s: list[float]) -> Non
         assert bucket.try_take(now + bucket.wait_s() * wait_share + 1e-9 * is_there) is is_there
 
 
+@settings(deadline=None, max_examples=60)
 @given(RATES, st.integers(2, 50))
 def test_a_queue_with_enough_work_runs_at_its_rate(rate: float, count: int) -> None:
     """Who always waits as told gets a token every ``1 / rate`` seconds."""

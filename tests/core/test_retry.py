@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tempolite.core.failure import Failure
@@ -75,6 +75,7 @@ def test_without_jitter_the_draw_means_nothing() -> None:
     assert STEADY.delay_s(3, draw=0.0) == STEADY.delay_s(3, draw=0.99)
 
 
+@settings(deadline=None, max_examples=100)
 @given(SPECS, ATTEMPTS, DRAWS)
 def test_no_wait_is_negative_or_longer_than_the_longest(spec: RetrySpec, attempts: int, draw: float) -> None:
     """Whatever the policy and however often it was tried."""
@@ -83,6 +84,7 @@ def test_no_wait_is_negative_or_longer_than_the_longest(spec: RetrySpec, attempt
     assert 0 <= delay <= spec.max_interval
 
 
+@settings(deadline=None, max_examples=100)
 @given(SPECS, ATTEMPTS, DRAWS)
 def test_no_wait_is_shorter_than_the_one_before(spec: RetrySpec, attempts: int, draw: float) -> None:
     """For the same draw, waits only grow."""

@@ -24,7 +24,6 @@ LENGTH_EXCEPTIONS = {
     "actors/messages.py": "every message in one place, each documented field by field",
     "actors/activity_pool.py": "one actor a file; what could be split off is in attempts.py and rate_gate.py",
     "tests/actors/test_directory.py": "one actor a file, like the actor itself",
-    "tests/actors/test_pool_stopping.py": "one theme of the pool",
 }
 SLEEP_EXCEPTIONS = {
     "tests/benchmarks/loading.py": "the pause between two calls is part of the load that is measured",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -23,10 +23,11 @@ from tests.workers.odd_errors import HoldsALock, RaisesWhenMade, RaisesWhenShown
 LIMIT = 10_000
 
 
-@pytest.fixture
-def engine(make_engine: MakeEngine) -> Tempolite:
-    """One worker, and a small limit for payloads."""
-    return make_engine(queues=[Queue("default", workers=1)], payload_limit=LIMIT)
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Tempolite]:
+    """One worker for all of these tests, which must outlive them; and a small limit for payloads."""
+    with Tempolite(queues=[Queue("default", workers=1)], payload_limit=LIMIT) as engine:
+        yield engine
 
 
 def test_exception_that_cannot_be_pickled_arrives_as_itself(engine: Tempolite) -> None:

@@ -307,7 +307,9 @@ class ActivityPool(Actor):
                     self._queue_again(attempt)
             case frames.Started():
                 if (begun := seat.attempts.get(frame.job_id)) is not None:
-                    self._limit(begun, self.dispatcher.clock.monotonic_s())
+                    # Marked here, or the clocks of this batch of frames would begin it once more.
+                    begun.started_s = self.dispatcher.clock.monotonic_s()
+                    self._limit(begun, begun.started_s)
                     if begun.is_cancelled:
                         # It began before it could be taken back.
                         self._stop_attempt(seat, begun)

@@ -24,10 +24,12 @@ OUTCOME = (
 )
 
 # Whatever can go on without a message from outside: its work was under way, or a child's outcome is recorded
-# in the child's stream and not yet in the parent's; a child that was asked for may not exist yet. Oldest first, so that a restart is fair.
+# in the child's stream and not yet in the parent's; a child that a waiting run asked for may not exist yet.
+# Oldest first, so that a restart is fair.
 WITH_WORK = (
     "SELECT workflow FROM runs WHERE is_latest = 1 AND"
-    " (status IN ('RUNNING', 'WAITING', 'STRANDED') OR owes_parent = 1 OR stream IN (SELECT stream FROM timers))"
+    " (status IN ('RUNNING', 'WAITING', 'STRANDED') OR owes_parent = 1"
+    " OR stream IN (SELECT stream FROM timers))"
     " ORDER BY ordinal"
 )
 

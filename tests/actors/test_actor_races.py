@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pykka
+import pytest
+from pykka._envelope import Envelope
 
 from tempolite.actors.actor import receives
+from tempolite.actors.dispatcher import SeededDispatcher
+from tempolite.actors.futures import Reply
 from tests.actors.probes import DEADLINE_S, Probe, Say, in_thread, join, thread_dispatcher
 
 STOPS = 150
@@ -46,6 +51,49 @@ def asking(ref: pykka.ActorRef[Any], outcomes: list[str]) -> Callable[[], None]:
                 return
 
     return ask
+
+
+def test_a_letter_that_was_on_its_way_when_the_inbox_closed_is_refused() -> None:
+    """Its sender had seen the actor alive."""
+    probe, reply = Probe(), Reply[Any]()
+    probe.launch(SeededDispatcher(seed=1))
+    probe.stop_now()
+
+    probe.actor_inbox.put(Envelope(Say(), reply_to=reply))
+
+    assert reply.is_set
+    with pytest.raises(pykka.ActorDeadError):
+        reply.get(timeout=0)
+
+
+class LateMail(deque[Any]):
+    """Lets a letter come at the worst moment: when the inbox has just been found empty.
+
+    Args:
+        deliver: brings it, once.
+    """
+
+    def __init__(self, deliver: Callable[[], None]) -> None:
+        super().__init__()
+        self._deliver = [deliver]
+
+    def __bool__(self) -> bool:
+        is_empty = not len(self)
+        if is_empty and self._deliver:
+            self._deliver.pop()()
+        return not is_empty
+
+
+def test_a_letter_that_comes_while_the_inbox_is_closed_is_refused() -> None:
+    """Either who closes sees it, or it sees that the inbox is closed; never neither."""
+    probe, reply = Probe(), Reply[Any]()
+    probe.launch(SeededDispatcher(seed=1))
+    inbox: Any = probe.actor_inbox
+    inbox._mail = LateMail(lambda: inbox.put(Envelope(Say(), reply_to=reply)))
+
+    probe.stop_now()
+
+    assert reply.is_set
 
 
 def test_an_ask_that_races_with_a_stop_from_inside_never_hangs() -> None:

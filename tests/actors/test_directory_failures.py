@@ -276,6 +276,30 @@ def test_a_run_that_can_not_be_read_is_stuck_and_others_go_on() -> None:
     assert "is damaged" in waiting.get(timeout=0).problem
 
 
+def test_nobody_is_told_that_a_run_is_stranded_before_that_is_noted() -> None:
+    """Whoever lists runs after the answer sees the same; nor is the engine idle before."""
+
+    def prepare(store: Store) -> None:
+        store.put("w")
+        store.unknown.add("w")
+
+    bench = DirectoryBench(prepare=prepare)
+    bench.ledger.is_holding = True
+    waiting = bench.outcome("w")
+    bench.ask(Recover())
+    bench.settle()
+    idle = bench.ask(AwaitIdle())
+    bench.settle()
+    early = (waiting.is_set, idle.is_set)
+
+    bench.ledger.settle(bench.ledger.held.pop())
+    bench.settle()
+
+    assert early == (False, False)
+    assert (waiting.is_set, idle.is_set) == (True, True)
+    assert bench.store.runs[WorkflowId("w")].status == "STRANDED"
+
+
 @SEEDS
 def test_everything_at_once_ends_well(seed: int) -> None:
     """Failed commits and failing turns, mixed by the seed: every run is finished, every message kept."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -135,6 +136,31 @@ def test_each_callback_runs_once_however_threads_race() -> None:
         assert sorted(called) == [0, 1, 2, 3]
 
 
+class LateDeque(deque[Any]):
+    """Lets the outcome come at the worst moment: just before a callback is added."""
+
+    def __init__(self, reply: Reply[Any]) -> None:
+        super().__init__()
+        self._reply = reply
+
+    def append(self, callback: Any) -> None:
+        """As always, but the value comes first."""
+        if not self._reply.is_set:
+            self._reply.set("just now")
+        super().append(callback)
+
+
+def test_an_outcome_that_comes_while_a_callback_is_added_is_not_missed() -> None:
+    """The callback was decided upon without an outcome, and there is one when it is added."""
+    reply: Reply[Any] = Reply()
+    reply._callbacks = LateDeque(reply)
+    called: list[Any] = []
+
+    reply.add_callback(lambda: called.append(reply.get(timeout=0)))
+
+    assert called == ["just now"]
+
+
 # ── await ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -192,17 +218,34 @@ def test_replies_of_a_dispatcher_wake_coroutines() -> None:
         assert run(main(probe)) == list(range(200))
 
 
+def test_a_loop_is_woken_again_and_again() -> None:
+    """One wait after the other, each ended by another thread."""
+
+    async def main() -> list[Any]:
+        values = []
+        for number in range(100):
+            reply: Reply[Any] = Reply()
+            waiter = asyncio.ensure_future(awaited(reply))
+            await asyncio.sleep(0)
+            join(in_thread(partial(reply.set, number)))
+            values.append(await waiter)
+        return values
+
+    assert run(main()) == list(range(100))
+
+
 def test_a_coroutine_that_gave_up_is_left_alone() -> None:
-    """A reply after its cancellation disturbs nobody, and others are woken as before."""
+    """A reply after its cancellation disturbs nobody, and those woken with it are woken."""
     given_up: Reply[Any] = Reply()
     other: Reply[Any] = Reply()
 
     async def main() -> Any:
-        waiter = asyncio.ensure_future(awaited(given_up))
+        waiters = [asyncio.ensure_future(awaited(reply)) for reply in (given_up, other)]
         await asyncio.sleep(0)
-        waiter.cancel()
-        join(in_thread(partial(given_up.set, 1), partial(other.set, 2)))
-        return await other
+        waiters[0].cancel()
+        given_up.set(1)
+        other.set(2)
+        return await waiters[1]
 
     assert run(main()) == 2
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
-
-import msgspec
 
 from tempolite.actors.actor import LATER, Actor, receives
 from tempolite.actors.attempts import failure_of
-from tempolite.actors.futures import Reply
+from tempolite.actors.controls import Admit, Asked, Cancel, GiveUp, Pause, Resume, ToRun
+from tempolite.actors.letters import fail_asked, id_is_taken, refuse_finished, wakes_finished
 from tempolite.actors.messages import (
+    CONTINUED,
     AwaitIdle,
     AwaitOutcome,
     Begin,
@@ -26,16 +27,21 @@ from tempolite.actors.messages import (
     Deliver,
     FunctionRegistered,
     Message,
+    PutAway,
     Recover,
     RunEnded,
+    RunLeft,
     RunStopped,
     StartRun,
     TryAgain,
 )
+from tempolite.actors.residents import LiveRun, Residents
+from tempolite.actors.run_lines import RunLines
 from tempolite.actors.run_store import RunStore, StoredRun
-from tempolite.actors.workflow import Activeness, Execution, Routes, RunDiscarded, WorkflowActor
+from tempolite.actors.waiters import Waiters
+from tempolite.actors.workflow import Activeness, Routes, RunDiscarded, WorkflowActor
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
-from tempolite.errors import EngineClosed, WorkflowAlreadyExists
+from tempolite.errors import EngineClosed, WorkflowAlreadyExists, WorkflowNotFound, WorkflowStuck
 
 logger = logging.getLogger("tempolite")
 
@@ -47,21 +53,7 @@ FAILURES_MAX = 3
 
 RETRY_COMMIT_S = 0.5
 
-
-class LiveRun(msgspec.Struct, frozen=True):
-    """A run in memory.
-
-    Attributes:
-        actor: runs it.
-        stream: which run of the workflow.
-        function: recorded name of its function.
-        parent: who started it.
-    """
-
-    actor: WorkflowActor
-    stream: StreamId
-    function: str
-    parent: WorkflowId | None
+RESIDENTS_MAX = 10_000
 
 
 class RecoverMore(Message, frozen=True):
@@ -73,23 +65,29 @@ class Directory(Actor):
 
     Args:
         store: the runs in the file.
+        lines: root runs of the queues that limit them.
+        residents_max: beyond this many in memory, runs that only wait leave it.
         routes: given to each workflow actor; set by whoever starts the actors.
     """
 
-    def __init__(self, store: RunStore, **options: Any) -> None:
+    def __init__(
+        self,
+        store: RunStore,
+        *,
+        lines: RunLines | None = None,
+        residents_max: int = RESIDENTS_MAX,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self._store = store
         self.routes: Routes
-        self._live: dict[WorkflowId, LiveRun] = {}
-        self._busy: set[WorkflowId] = set()
-        self._outcome_waiters: dict[WorkflowId, list[Reply[RunEnded]]] = {}
-        self._idle_waiters: list[Reply[None]] = []
+        self.lines = lines or RunLines({})
+        self._residents = Residents(residents_max)
+        self._waiters = Waiters()
         self._failures: dict[WorkflowId, int] = {}
         self._to_recover: deque[WorkflowId] = deque()
-        self._kept: dict[WorkflowId, list[Any]] = {}
         self._notes: dict[StreamId, RunEnded] = {}
         self._given_up: dict[WorkflowId, RunEnded] = {}
-        self._next_stream = store.last_stream() + 1
         self._closed: Exception | None = None
 
     # ── starting ────────────────────────────────────────────────────────────────────────────────────────
@@ -102,17 +100,18 @@ class Directory(Actor):
         workflow = message.workflow
         if message.starter is not None:
             self._store.learn(message.code)
-        if (live := self._live.get(workflow)) is not None:
+        if (live := self._residents.live.get(workflow)) is not None:
             return self._found(message, StoredRun(workflow, live.stream, live.function, "", live.parent))
         stored = None if message.is_made_up else self._store.find(workflow)
         if stored is not None:
             return self._found(message, stored)
-        stream = StreamId(self._next_stream)
-        self._next_stream += 1
-        execution = self._store.create(message, stream)
-        created, self.reply_to = self.reply_to, None
-        parent = WorkflowId(message.created.parent) if message.created.parent else None
-        self._bring_to_life(execution, message.created.function, parent, created)
+        message = self.lines.admit(message)
+        execution = self._store.create(message, self._store.new_stream())
+        replies, self.reply_to = [] if self.reply_to is None else [self.reply_to], None
+        created = message.created
+        parent = WorkflowId(created.parent) if created.parent else None
+        actor = WorkflowActor(execution, self.routes, replies, on_actor_failure=self._on_workflow_failure)
+        self._launch(actor, LiveRun(actor, execution.stream, created.function, parent, created.queue))
         return LATER
 
     def _refuse(self) -> Any:
@@ -127,11 +126,11 @@ class Directory(Actor):
         if message.starter is not None:
             self._found_by_parent(message, found, is_same=is_same)
         elif not is_same:
-            raise _taken(message, found)
-        elif (live := self._live.get(message.workflow)) is not None and self.reply_to is not None:
+            raise id_is_taken(message, found)
+        elif (live := self._residents.live.get(message.workflow)) is not None and self.reply_to is not None:
             live.actor.when_durable(self.reply_to)
             return LATER
-        elif found.ended is None:
+        elif found.ended is None and found.status == "STRANDED":
             self._activate(found)
         return message.workflow
 
@@ -140,52 +139,52 @@ class Directory(Actor):
         assert message.starter is not None, "called for parents only"
         step = StepKey(message.created.parent_step or "")
         if not is_same or found.parent != message.starter:
-            failure = failure_of(WorkflowAlreadyExists, str(_taken(message, found)))
+            failure = failure_of(WorkflowAlreadyExists, str(id_is_taken(message, found)))
             self._tell_parent(message.starter, step, RunEnded(found.workflow, "FAILED", failure=failure))
         elif found.status in ("FAILED", "CANCELLED") and message.times:
-            if (actor := self._activate(found)) is not None:
-                actor.actor_ref.tell(TryAgain(message.times))
-        elif found.ended is not None and found.status not in ("STUCK", "STRANDED"):
+            self._activate(found, [TryAgain(message.times)])
+        elif found.is_finished and found.ended is not None:
             self._tell_parent(message.starter, step, found.ended)
-        elif message.workflow not in self._live:
+        elif message.workflow not in self._residents.live:
             self._activate(found)
 
-    def _bring_to_life(
-        self, execution: Execution, function: str, parent: WorkflowId | None, created: Reply[Any] | None
-    ) -> WorkflowActor:
-        actor = WorkflowActor(execution, self.routes, created, on_actor_failure=self._on_workflow_failure)
-        self._live[execution.workflow] = LiveRun(actor, execution.stream, function, parent)
-        self._busy.add(execution.workflow)
+    def _launch(self, actor: WorkflowActor, run: LiveRun) -> None:
+        self._residents.add(WorkflowId(actor.actor_urn), run)
         actor.launch(self.dispatcher)
-        return actor
+        self._make_room()
 
-    def _activate(self, stored: StoredRun) -> WorkflowActor | None:
-        """Brings a stored run to life; one that can't be is left alone, and the others go on."""
+    def _activate(self, stored: StoredRun, mail: Iterable[Any] = ()) -> None:
+        """Brings a stored run to life, with mail; one that can't be is left alone, and the others go on."""
+        letters = list(mail)
         try:
-            execution = self._store.load(stored)
+            execution = self._store.load(stored, has_mail=bool(letters))
         except Exception as error:
             logger.error("workflow %r can't be read: %s", stored.workflow, error)
             execution = RunEnded(stored.workflow, "STUCK", problem=f"{type(error).__name__}: {error}")
         if isinstance(execution, RunEnded):
+            fail_asked(letters, WorkflowStuck(f"workflow {stored.workflow!r}: {execution.problem}"))
             self._note_problem(stored, execution)
-            return None
-        return self._bring_to_life(execution, stored.function, stored.parent, None)
+            return
+        actor = WorkflowActor(execution, self.routes, (), letters, on_actor_failure=self._on_workflow_failure)
+        run = LiveRun(actor, execution.stream, stored.function, stored.parent, stored.queue)
+        self._launch(actor, run)
 
     def _note_problem(self, stored: StoredRun, ended: RunEnded) -> None:
         """A run that can't come to life is listed so; its first turn, once it can, says otherwise."""
+        self._leave_line(stored.workflow, stored.queue)
         if stored.status == ended.status:
-            self._tell_waiters(ended)
+            self._waiters.tell_outcome(ended)
             return
         write = self._store.problem_write(stored, ended)
         self._notes[stored.stream] = ended
         self.routes.persistence.tell(Commit(self.actor_ref, stored.stream, [write]))
 
     @receives(Committed, CommitFailed)
-    def on_problem_noted(self, message: Committed | CommitFailed) -> None:
+    def on_index_written(self, message: Committed | CommitFailed) -> None:
         """Only an index was written: after a failure it is found out again at the next start."""
         ended = self._notes.pop(StreamId(message.turn), None)
         if ended is not None:
-            self._tell_waiters(ended)
+            self._waiters.tell_outcome(ended)
         self._answer_if_idle()
 
     # ── finding ─────────────────────────────────────────────────────────────────────────────────────────
@@ -193,96 +192,138 @@ class Directory(Actor):
     @receives(Deliver)
     def on_deliver(self, message: Deliver) -> None:
         """Hands a message to a run, which is brought to life for it; to a finished one it means nothing."""
+        if self._closed is None:
+            self._hand_over(message.workflow, message.message)
+
+    @receives(ToRun)
+    def on_to_run(self, message: ToRun) -> Any:
+        """Hands a message to a run that somebody may wait for; answered by the run, once durable."""
         if self._closed is not None:
-            return
-        live = self._live.get(message.workflow)
-        if message.workflow in self._kept or (live is not None and not live.actor.actor_ref.is_alive()):
-            # It is leaving, or coming again: behind what it had not finished.
-            self._kept.setdefault(message.workflow, []).append(message.message)
-            return
-        actor = None if live is None else live.actor
-        if actor is None:
-            stored = self._store.find(message.workflow)
-            if stored is None or stored.ended is not None:
-                return
-            actor = self._activate(stored)
-        if actor is not None and actor.actor_ref.is_alive():
-            self._busy.add(message.workflow)
-            actor.actor_ref.tell(message.message)
+            return self._refuse()
+        self._hand_over(message.workflow, Asked(message.message, self.reply_to))
+        return LATER
+
+    def _hand_over(self, workflow: WorkflowId, letter: Any) -> None:
+        live = self._residents.live.get(workflow)
+        if workflow in self._residents.kept or (live is not None and live.is_leaving):
+            self._residents.keep(workflow, letter)
+        elif live is not None:
+            self._residents.touch(workflow)
+            live.actor.actor_ref.tell(self.lines.hold_back(workflow, live.queue, live.parent, letter))
+        elif (stored := self._store.find(workflow)) is None:
+            fail_asked([letter], WorkflowNotFound(f"no workflow {workflow!r}"))
+        elif stored.is_finished and not wakes_finished(letter, stored.status):
+            self._tell_finished(stored, letter)
+        else:
+            if isinstance(letter, Asked) and isinstance(letter.message, Resume):
+                self._failures.pop(workflow, None)
+                self._given_up.pop(workflow, None)
+            self._activate(stored, [self.lines.hold_back(workflow, stored.queue, stored.parent, letter)])
+
+    def _tell_finished(self, stored: StoredRun, letter: Any) -> None:
+        """A letter to a run that has its outcome."""
+        if isinstance(letter, ChildEnded):
+            write = self._store.settle_write(letter.child)
+            self.routes.persistence.tell(Commit(self.actor_ref, 0, [write]))
+        else:
+            refuse_finished(stored, letter)
 
     @receives(AwaitOutcome)
     def on_await_outcome(self, message: AwaitOutcome) -> Any:
         """Answers when the workflow is finished, stuck or stranded."""
         if self._closed is not None:
             return self._refuse()
-        if message.workflow in self._given_up:
-            return self._given_up[message.workflow]
-        if message.workflow not in self._live:
-            stored = self._store.find(message.workflow)
+        workflow = message.workflow
+        if workflow in self._given_up:
+            return self._given_up[workflow]
+        if workflow not in self._residents.live:
+            stored = self._store.find(workflow)
             if stored is not None and stored.status == "STRANDED":
                 # Perhaps what it lacks is known by now.
                 self._activate(stored)
-            if stored is not None and stored.ended is not None and message.workflow not in self._live:
+            if stored is not None and stored.ended is not None and workflow not in self._residents.live:
                 return stored.ended
         assert self.reply_to is not None, "AwaitOutcome is asked, not told"
-        self._outcome_waiters.setdefault(message.workflow, []).append(self.reply_to)
+        self._waiters.add_for_outcome(workflow, self.reply_to)
         return LATER
 
     @receives(AwaitIdle)
     def on_await_idle(self, _message: AwaitIdle) -> Any:
         """Answers when no run can go on by itself."""
+        if self._closed is not None:
+            return self._refuse()
         assert self.reply_to is not None, "AwaitIdle is asked, not told"
-        self._idle_waiters.append(self.reply_to)
+        self._waiters.add_for_rest(self.reply_to)
         self._answer_if_idle()
         return LATER
 
-    # ── ending ──────────────────────────────────────────────────────────────────────────────────────────
+    @receives(GiveUp)
+    def on_give_up(self, message: GiveUp) -> None:
+        """Who asked has stopped waiting."""
+        self._waiters.give_up(message.workflow, message.reply)
 
-    def _tell_waiters(self, ended: RunEnded) -> None:
-        """The outcome is durable by now."""
-        for waiter in self._outcome_waiters.pop(ended.workflow, ()):
-            waiter.set(ended)
+    # ── ending ──────────────────────────────────────────────────────────────────────────────────────────
 
     @receives(RunStopped)
     def on_run_stopped(self, message: RunStopped) -> None:
-        """Forgets a run that has stopped."""
+        """Forgets a run that has stopped; its mail goes to the next run, or hears what became of this one."""
         workflow = message.ended.workflow
-        live = self._live.get(workflow)
+        live = self._residents.live.get(workflow)
         if live is not None and live.stream == message.stream:
-            self._forget(workflow)
-        self._tell_waiters(message.ended)
-        for mail in self._kept.pop(workflow, ()):
-            self.on_deliver(Deliver(workflow, mail))
+            self._residents.forget(workflow)
+            if message.ended.status != CONTINUED:
+                self._leave_line(workflow, live.queue)
+        letters = [*message.mail, *self._residents.kept.pop(workflow, ())]
+        if message.ended.status == CONTINUED:
+            following = self._store.find(workflow)
+            assert following is not None, "the next run is in the same commit"
+            self._activate(following, letters)
+        else:
+            self._waiters.tell_outcome(message.ended)
+            for letter in letters:
+                self._hand_over(workflow, letter)
         self._answer_if_idle()
 
     @receives(Activeness)
     def on_activeness(self, message: Activeness) -> None:
-        """Notes whether a run goes on by itself."""
-        if message.can_go_on:
-            self._busy.add(message.workflow)
-        else:
-            self._busy.discard(message.workflow)
-            self._answer_if_idle()
+        """Notes whether a run goes on by itself, and whether it may leave."""
+        live = self._residents.live.get(message.workflow)
+        if live is not None and not message.is_active:
+            self._leave_line(message.workflow, live.queue)
+        self._residents.note(message)
+        self._make_room()
+        self._answer_if_idle()
+
+    def _make_room(self) -> None:
+        for run in self._residents.surplus():
+            if not run.is_leaving:
+                run.actor.actor_ref.tell(PutAway())
+
+    @receives(RunLeft)
+    def on_run_left(self, message: RunLeft) -> None:
+        """A run has left memory; mail that came meanwhile brings it back."""
+        self._residents.forget(message.workflow)
+        self._revive(message.workflow)
 
     @receives(RunDiscarded)
     def on_run_discarded(self, message: RunDiscarded) -> None:
         """Brings a run to life again whose last turn could not be committed, with the same mail."""
-        self._forget(message.workflow)
+        self._residents.forget(message.workflow)
         if message.is_final or self._closed is not None:
+            fail_asked(message.mail, self._closed or EngineClosed(f"the engine stopped: {message.error}"))
             return
         logger.warning(
             "workflow %r: a turn was not committed, it is tried again: %s", message.workflow, message.error
         )
-        self._busy.add(message.workflow)
-        self._kept[message.workflow] = [*message.mail, *self._kept.get(message.workflow, ())]
+        waiting = self._residents.kept.pop(message.workflow, ())
+        self._residents.keep(message.workflow, *message.mail, *waiting)
         due_s = self.dispatcher.clock.monotonic_s() + RETRY_COMMIT_S
-        self.dispatcher.call_at(due_s, lambda: self._revive(message.workflow))
+        self.dispatcher.call_at(due_s, lambda: self._revive(message.workflow, is_needed=True))
 
-    def _revive(self, workflow: WorkflowId) -> None:
-        mail = self._kept.pop(workflow, [])
-        self._busy.discard(workflow)
-        for message in mail or [Begin()]:
-            self.on_deliver(Deliver(workflow, message))
+    def _revive(self, workflow: WorkflowId, *, is_needed: bool = False) -> None:
+        letters = self._residents.kept.pop(workflow, [])
+        for letter in letters or ([Begin()] if is_needed else []):
+            self._hand_over(workflow, letter)
         self._answer_if_idle()
 
     def _on_workflow_failure(self, actor: Actor, error: BaseException) -> None:
@@ -293,21 +334,25 @@ class Directory(Actor):
         failures = self._failures[workflow] = self._failures.get(workflow, 0) + 1
         actor.answer_creation(error)
         mail = actor.take_mail()
-        live = self._live.get(workflow)
+        live = self._residents.live.get(workflow)
         stream = StreamId(0) if live is None else live.stream
         actor.stop_now()
         if failures <= FAILURES_MAX:
             self.actor_ref.tell(RunDiscarded(workflow, stream, mail, error, False))
             return
         problem = f"its actor failed {failures} times, the last with {type(error).__name__}: {error}"
-        self._forget(workflow)
+        self._residents.forget(workflow)
+        if live is not None:
+            self._leave_line(workflow, live.queue)
         ended = self._given_up[workflow] = RunEnded(workflow, "STUCK", problem=problem)
-        self._tell_waiters(ended)
+        fail_asked(mail, WorkflowStuck(f"workflow {workflow!r}: {problem}"))
+        self._waiters.tell_outcome(ended)
         self._answer_if_idle()
 
-    def _forget(self, workflow: WorkflowId) -> None:
-        self._live.pop(workflow, None)
-        self._busy.discard(workflow)
+    def _leave_line(self, workflow: WorkflowId, queue: str) -> None:
+        """A root run is not active any more: the next in line are."""
+        for admitted in self.lines.leave(workflow, queue):
+            self._hand_over(admitted, Asked(Admit()))
 
     def _tell_parent(self, parent: WorkflowId, step: StepKey, ended: RunEnded) -> None:
         outcome = ChildEnded(
@@ -320,6 +365,11 @@ class Directory(Actor):
     @receives(Recover)
     def on_recover(self, _message: Recover) -> None:
         """Brings to life what has work, a part at a time."""
+        for workflow in self.lines.recover(self._store.in_line(self.lines.queues)):
+            self._hand_over(workflow, Asked(Admit()))
+        for child, is_cancelled in self._store.left_behind():
+            message = Cancel(by_parent=True) if is_cancelled else Pause(by_parent=True)
+            self._hand_over(child, Asked(message))
         self._to_recover.extend(self._store.with_work())
         self.actor_ref.tell(RecoverMore())
 
@@ -330,7 +380,8 @@ class Directory(Actor):
             return
         for _ in range(min(RECOVERED_PER_ROUND, len(self._to_recover))):
             workflow = self._to_recover.popleft()
-            if workflow not in self._live and (stored := self._store.find(workflow)) is not None:
+            is_here = workflow in self._residents.live
+            if not is_here and (stored := self._store.find(workflow)) is not None:
                 self._recover(stored)
         if self._to_recover:
             self.actor_ref.tell(RecoverMore())
@@ -340,7 +391,7 @@ class Directory(Actor):
     def _recover(self, stored: StoredRun) -> None:
         if stored.ended is None or stored.status == "STRANDED":
             self._activate(stored)
-        elif stored.parent is not None and stored.parent_step is not None:
+        elif stored.is_finished and stored.parent is not None and stored.parent_step is not None:
             # The child's outcome is durable, the parent's record of it may not be.
             self._tell_parent(stored.parent, stored.parent_step, stored.ended)
 
@@ -354,28 +405,17 @@ class Directory(Actor):
     def close(self, error: Exception | None = None) -> None:
         """Ends every live run without recording anything; runs in the dispatcher's thread."""
         self._closed = error or EngineClosed("the engine was closed")
-        for live in list(self._live.values()):
+        for live in list(self._residents.live.values()):
+            fail_asked(live.actor.take_mail(), self._closed)
             live.actor.stop_now()
-        self._live.clear()
-        self._busy.clear()
-        waiters: list[Reply[Any]] = [reply for replies in self._outcome_waiters.values() for reply in replies]
-        waiters.extend(self._idle_waiters)
-        for reply in waiters:
-            if not reply.is_set:
-                reply.fail(self._closed)
-        self._outcome_waiters.clear()
-        self._idle_waiters.clear()
+        for letters in self._residents.kept.values():
+            fail_asked(letters, self._closed)
+        self._residents.clear()
+        self._waiters.fail(self._closed)
 
     def _answer_if_idle(self) -> None:
-        if self._busy or self._to_recover or self._kept or self._notes:
+        if not self._waiters.want_rest or self._residents.is_busy or self._to_recover or self._notes:
             return
-        waiters, self._idle_waiters = self._idle_waiters, []
-        for reply in waiters:
-            reply.set(None)
-
-
-def _taken(message: StartRun, found: StoredRun) -> WorkflowAlreadyExists:
-    return WorkflowAlreadyExists(
-        f"workflow {message.workflow!r} exists, of function {found.function}; "
-        f"asked for was {message.created.function}"
-    )
+        # Runs that sleep may not be in memory: the file knows them.
+        if not self._store.is_sleeping():
+            self._waiters.tell_rest()

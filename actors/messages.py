@@ -163,6 +163,16 @@ class RetryDue(Message, frozen=True):
     step: StepKey
 
 
+class TimerDue(Message, frozen=True):
+    """A durable timer's time has come.
+
+    Attributes:
+        key: the step, or empty for the time-out of the whole run.
+    """
+
+    key: StepKey
+
+
 class TryAgain(Message, frozen=True):
     """A failed or cancelled run goes on in a new attempt, until it has begun that many so.
 
@@ -171,10 +181,6 @@ class TryAgain(Message, frozen=True):
     """
 
     times: int
-
-
-class Enqueue(Message, frozen=True):
-    """Start a deferred run."""
 
 
 # ── to the directory ────────────────────────────────────────────────────────────────────────────────────
@@ -208,12 +214,17 @@ class AwaitOutcome(Message, frozen=True):
     workflow: WorkflowId
 
 
+CONTINUED = "CONTINUED"
+"""Stands for a status where a run ended by beginning the next one."""
+
+
 class RunEnded(Message, frozen=True):
     """A run's outcome is durable.
 
     Attributes:
         workflow: whose.
-        status: ``COMPLETED``, ``FAILED`` or ``CANCELLED``; ``STUCK`` and ``STRANDED`` for who waits.
+        status: ``COMPLETED``, ``FAILED`` or ``CANCELLED``; ``STUCK`` and ``STRANDED`` for who waits;
+            :data:`CONTINUED` where the next run of the workflow has begun.
         result: the value, as the codec's JSON.
         failure: how it failed.
         problem: why it is stuck or stranded.
@@ -244,10 +255,27 @@ class RunStopped(Message, frozen=True):
     Attributes:
         stream: of which run.
         ended: how it ended, or why it can't go on.
+        mail: what it had not read; it is for the next run, or answered with what became of this one.
     """
 
     stream: StreamId
     ended: RunEnded
+    mail: list[Any] = []
+
+
+class PutAway(Message, frozen=True):
+    """Leave memory, unless there is something to do; told to a workflow actor by the directory."""
+
+
+class RunLeft(Message, frozen=True):
+    """A workflow actor has left memory; its run comes to life again with the next message.
+
+    Attributes:
+        workflow, stream: whose.
+    """
+
+    workflow: WorkflowId
+    stream: StreamId
 
 
 class FunctionRegistered(Message, frozen=True):
@@ -387,12 +415,14 @@ class SetTimer(Message, frozen=True):
         key: replaces an earlier timer of the same workflow and key.
         due_us: µs since the epoch.
         message: what.
+        is_durable: it stands in the file as well.
     """
 
     workflow: WorkflowId
     key: str
     due_us: int
     message: Any
+    is_durable: bool = False
 
 
 class CancelTimer(Message, frozen=True):

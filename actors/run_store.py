@@ -20,6 +20,8 @@ class StoredRun(msgspec.Struct, frozen=True):
         status: as recorded.
         parent, parent_step: who is told its outcome.
         ended: the outcome, when it is finished (or stuck, or stranded).
+        queue: whose line it stands in, if it is a root run.
+        priority: its place in that line.
     """
 
     workflow: WorkflowId
@@ -29,6 +31,22 @@ class StoredRun(msgspec.Struct, frozen=True):
     parent: WorkflowId | None = None
     parent_step: StepKey | None = None
     ended: RunEnded | None = None
+    queue: str = ""
+    priority: int = 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its outcome is recorded."""
+        return self.status in ("COMPLETED", "FAILED", "CANCELLED")
+
+
+class InLine(msgspec.Struct, frozen=True):
+    """A root run that is active, or waits to be, as the engine before left it."""
+
+    workflow: WorkflowId
+    queue: str
+    priority: int
+    is_held: bool
 
 
 class RunStore(Protocol):
@@ -42,16 +60,39 @@ class RunStore(Protocol):
         """A new run; its first turn records that it exists."""
         ...
 
-    def load(self, stored: StoredRun) -> Execution | RunEnded:
-        """A run from its history, or why it can't come to life."""
+    def load(self, stored: StoredRun, *, has_mail: bool = False) -> Execution | RunEnded:
+        """A run from its history, or why it can't come to life.
+
+        One whose function is not known can still take mail: it is recorded, and no code runs.
+        """
         ...
 
-    def last_stream(self) -> StreamId:
-        """The highest stream ever used."""
+    def new_stream(self) -> StreamId:
+        """A stream that was never used."""
         ...
 
     def with_work(self) -> Iterable[WorkflowId]:
         """Workflows that have something to do without a message from outside."""
+        ...
+
+    def in_line(self, limited: Iterable[str]) -> Iterable[InLine]:
+        """Root runs of these queues that are active, and all that wait to be; oldest first."""
+        ...
+
+    def left_behind(self) -> Iterable[tuple[WorkflowId, bool]]:
+        """Children that don't follow their parent yet, and whether they are to be cancelled, else paused."""
+        ...
+
+    def is_sleeping(self) -> bool:
+        """Whether a run waits for a timer, and for no person."""
+        ...
+
+    def timers(self, from_us: int, before_us: int) -> Iterable[tuple[WorkflowId, StepKey, int]]:
+        """Durable timers that are due from a time on and before another one, the earliest first."""
+        ...
+
+    def next_timer(self, from_us: int) -> int | None:
+        """When the first durable timer is due, from a time on."""
         ...
 
     def is_same_function(self, stored: StoredRun, function: str) -> bool:
@@ -60,6 +101,10 @@ class RunStore(Protocol):
 
     def problem_write(self, stored: StoredRun, ended: RunEnded) -> Write:
         """Lists a run as stuck or stranded, with its problem."""
+        ...
+
+    def settle_write(self, child: WorkflowId) -> Write:
+        """Notes that nobody waits for a child's outcome any more."""
         ...
 
     def learn(self, code: Any) -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -14,16 +15,18 @@ import pykka
 
 from tempolite.actors.activity_pool import ActivityPool
 from tempolite.actors.clock import Clock
+from tempolite.actors.controls import GiveUp
 from tempolite.actors.database_file import DatabaseFile
-from tempolite.actors.directory import Directory
+from tempolite.actors.directory import RESIDENTS_MAX, Directory
 from tempolite.actors.dispatcher import SeededDispatcher, ThreadDispatcher
 from tempolite.actors.futures import Reply
-from tempolite.actors.messages import Drain, Flush, Recover, ShutDown
+from tempolite.actors.messages import AwaitIdle, AwaitOutcome, Drain, Flush, Recover, ShutDown
 from tempolite.actors.persistence import PersistenceActor
+from tempolite.actors.run_lines import RunLines
 from tempolite.actors.run_store import RunStore
 from tempolite.actors.side_effects import SideEffectActor
 from tempolite.actors.supervisor import Perform, Supervisor
-from tempolite.actors.timers import TimerActor
+from tempolite.actors.timers import ReadTimers, TimerActor
 from tempolite.actors.worker_main import Interpreter
 from tempolite.actors.worker_process import WorkerProcess, WorkerSettings
 from tempolite.actors.worker_thread import InlineWorker, ThreadWorker
@@ -52,6 +55,7 @@ class SystemOptions(msgspec.Struct):
         interpreter: runs activities of threads, and turns side effects' errors into data.
         clock: where time comes from.
         seed: run all actors in the caller's thread in an order drawn from this; tests only.
+        residents_max: runs in memory beyond which those that only wait leave it.
         on_failure: told when the engine can't go on.
     """
 
@@ -61,6 +65,7 @@ class SystemOptions(msgspec.Struct):
     clock: Clock
     on_failure: Callable[[Exception], None]
     seed: int | None = None
+    residents_max: int = RESIDENTS_MAX
 
 
 class ActorSystem:
@@ -88,8 +93,11 @@ class ActorSystem:
         self.side_effects = SideEffectActor(
             self._options.interpreter, is_inline=self._options.seed is not None, **failure
         )
-        self.directory = Directory(store, **failure)
-        self.timers = TimerActor(self.directory.actor_ref, **failure)
+        limits = {queue.name: queue.max_runs for queue in self._options.queues if queue.max_runs is not None}
+        self.directory = Directory(
+            store, lines=RunLines(limits), residents_max=self._options.residents_max, **failure
+        )
+        self.timers = TimerActor(self.directory.actor_ref, store.timers, store.next_timer, **failure)
         self.directory.routes = Routes(
             persistence=self.persistence.actor_ref,
             directory=self.directory.actor_ref,
@@ -109,6 +117,7 @@ class ActorSystem:
         if self._commits is not self._dispatcher:
             self._commits.start()
         self.directory.actor_ref.tell(Recover())
+        self.timers.actor_ref.tell(ReadTimers())
 
     def add_queue(self, queue: Queue) -> None:
         """Starts a queue's pool."""
@@ -138,6 +147,10 @@ class ActorSystem:
         reply: Any = self.directory.actor_ref.ask(message, block=False)
         return reply  # type: ignore[no-any-return]
 
+    def tell(self, message: Any) -> None:
+        """Tells the directory."""
+        self.directory.actor_ref.tell(message)
+
     def ask(self, message: Any, timeout: float | None) -> Any:
         """Asks the directory and waits.
 
@@ -145,12 +158,20 @@ class ActorSystem:
             TimeoutError: ``timeout`` seconds went by.
             EngineClosed: the engine was closed before it answered.
         """
+        reply = self.ask_nowait(message)
         try:
-            return self._dispatcher.wait(self.ask_nowait(message), timeout)
+            return self._dispatcher.wait(reply, timeout)
         except pykka.Timeout:
+            self.give_up(message, reply)
             raise TimeoutError(f"no answer within {timeout} s") from None
         except pykka.ActorDeadError:
             raise EngineClosed("the engine was closed") from None
+
+    def give_up(self, message: Any, reply: Reply[Any]) -> None:
+        """Nobody waits for this answer any more."""
+        if isinstance(message, (AwaitOutcome, AwaitIdle)):
+            with suppress(pykka.ActorDeadError):
+                self.directory.actor_ref.tell(GiveUp(reply, getattr(message, "workflow", None)))
 
     def _ask(self, actor: pykka.ActorRef[Any], message: Any) -> Any:
         reply: Any = actor.ask(message, block=False)

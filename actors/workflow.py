@@ -10,13 +10,14 @@ The actor knows nothing of workflow functions: whatever a message means is decid
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import msgspec
 import pykka
 
 from tempolite.actors.actor import Actor, receives
+from tempolite.actors.controls import Answer, Asked
 from tempolite.actors.futures import Reply
 from tempolite.actors.messages import (
     ActivityEnded,
@@ -29,16 +30,18 @@ from tempolite.actors.messages import (
     CommitFailed,
     Committed,
     Deliver,
-    Enqueue,
     Message,
+    PutAway,
     RetryDue,
     RunActivity,
     RunEnded,
+    RunLeft,
     RunSideEffect,
     RunStopped,
     SetTimer,
     SideEffectEnded,
     StartRun,
+    TimerDue,
     TryAgain,
     Write,
 )
@@ -53,13 +56,17 @@ class Turn(msgspec.Struct, gc=False):
         writes: must be durable before anything of the outbox is sent.
         outbox: messages, each with the queue's name where it goes to a pool.
         ended: the run is over, or can't go on: who waits is told, and the actor stops.
-        can_go_on: something under way inside the engine will wake this run.
+        can_go_on: it will go on without anything from outside.
+        has_work: something is under way inside the engine that must find this run in memory.
+        is_active: its code may run: it is neither paused nor waiting to begin.
     """
 
     writes: list[Write]
     outbox: list[Outgoing]
     ended: RunEnded | None = None
     can_go_on: bool = True
+    has_work: bool = True
+    is_active: bool = True
 
 
 class ToQueue(msgspec.Struct, frozen=True, gc=False):
@@ -69,7 +76,7 @@ class ToQueue(msgspec.Struct, frozen=True, gc=False):
     message: RunActivity | CancelActivities
 
 
-Outgoing = ToQueue | RunSideEffect | SetTimer | CancelTimer | StartRun | Deliver
+Outgoing = ToQueue | RunSideEffect | SetTimer | CancelTimer | StartRun | Deliver | Answer
 
 
 class Execution(Protocol):
@@ -127,15 +134,20 @@ class RunDiscarded(Message, frozen=True):
 
 
 class Activeness(Message, frozen=True):
-    """Whether something under way will wake a run; told when it changes.
+    """Whether a run goes on by itself, and must stay in memory for that.
+
+    Told after each turn that leaves it waiting, and after the turn that changes it: whoever tells it
+    something takes it for going on until then.
 
     Attributes:
         workflow: whose.
-        can_go_on: as in ``Turn``.
+        can_go_on, has_work, is_active: as in ``Turn``.
     """
 
     workflow: WorkflowId
     can_go_on: bool
+    has_work: bool
+    is_active: bool
 
 
 class WorkflowActor(Actor):
@@ -145,28 +157,34 @@ class WorkflowActor(Actor):
         execution: its code and state.
         routes: where its messages go.
         created: answered with the workflow id once the run is durable.
+        mail: what it was brought to life for; taken in its first turn.
     """
 
     def __init__(
-        self, execution: Execution, routes: Routes, created: Reply[Any] | None, **options: Any
+        self,
+        execution: Execution,
+        routes: Routes,
+        created: Iterable[Reply[Any]] = (),
+        mail: Iterable[Any] = (),
+        **options: Any,
     ) -> None:
         super().__init__(urn=execution.workflow, **options)
         self._execution = execution
         self._routes = routes
-        self._created = [] if created is None else [created]
-        self._is_durable = created is None
-        self._mail: list[Any] = []
+        self._created = list(created)
+        self._is_durable = False
+        self._mail: list[Any] = [Begin(), *mail]
         self._taken: list[Any] = []
         self._turn: Turn | None = None
         self._turn_number = 0
-        self._can_go_on = True
+        self._has_work = True
         execution.attach(self.actor_ref)
 
     def on_start(self) -> None:
         """The first turn: the code from its start, or through its history to where it was."""
-        self.on_mail(Begin())
+        self._take_turn()
 
-    @receives(Begin, ActivityEnded, ActivityLost, SideEffectEnded, ChildEnded, RetryDue, Enqueue, TryAgain)
+    @receives(ActivityEnded, ActivityLost, SideEffectEnded, ChildEnded, RetryDue, TimerDue, TryAgain, Asked)
     def on_mail(self, message: Any) -> None:
         """Takes a turn, or waits for the one under way to be committed."""
         self._mail.append(message)
@@ -188,6 +206,14 @@ class WorkflowActor(Actor):
         """Forgets everything since the last commit: the code has run ahead of the truth."""
         self.answer_creation(message.error)
         self._discard(message.error, message.is_final)
+
+    @receives(PutAway)
+    def on_put_away(self, _message: PutAway) -> None:
+        """Leaves memory; the directory knows of it before anything else can be told to this actor."""
+        is_idle = self._turn is None and not self._mail and not self._has_work
+        if is_idle and self.actor_inbox.empty():
+            self._routes.directory.tell(RunLeft(self._execution.workflow, self._execution.stream))
+            self.stop_now()
 
     def on_stop(self) -> None:
         """Fences the code, so that what still runs of it records nothing."""
@@ -233,11 +259,14 @@ class WorkflowActor(Actor):
         for message in turn.outbox:
             self._send(message)
         if turn.ended is not None:
-            self._routes.directory.tell(RunStopped(self._execution.stream, turn.ended))
+            stopped = RunStopped(self._execution.stream, turn.ended, self.take_mail())
+            self._routes.directory.tell(stopped)
             self.stop_now()
-        elif turn.can_go_on != self._can_go_on:
-            self._can_go_on = turn.can_go_on
-            self._routes.directory.tell(Activeness(self._execution.workflow, turn.can_go_on))
+        elif not turn.has_work or not self._has_work:
+            self._has_work = turn.has_work
+            workflow = self._execution.workflow
+            activeness = Activeness(workflow, turn.can_go_on, turn.has_work, turn.is_active)
+            self._routes.directory.tell(activeness)
 
     def _send(self, message: Outgoing) -> None:
         match message:
@@ -249,8 +278,20 @@ class WorkflowActor(Actor):
                 self._routes.timers.tell(message)
             case StartRun() | Deliver():
                 self._routes.directory.tell(message)
+            case Answer():
+                answer(message)
 
     def _discard(self, error: BaseException, is_final: bool) -> None:
         workflow, stream = self._execution.workflow, self._execution.stream
         self._routes.directory.tell(RunDiscarded(workflow, stream, self.take_mail(), error, is_final))
         self.stop_now()
+
+
+def answer(message: Answer) -> None:
+    """Gives an answer to whoever still waits for it."""
+    if message.reply.is_set:
+        return
+    if message.error is not None:
+        message.reply.fail(message.error)
+    else:
+        message.reply.set(message.value)

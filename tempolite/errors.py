@@ -51,11 +51,12 @@
         ├── SagaFailed
         └── NonRetryable                  raised by user code: do not try this again
 
-    Cancelled (BaseException)             raised inside a workflow; never a TempoliteError
+    Cancelled (asyncio.CancelledError)    raised inside a workflow; never a TempoliteError
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 
@@ -320,9 +321,10 @@ class RemoteTraceback(Exception):
         return f"\n{self.args[0]}" if self.args else ""
 
 
-class Cancelled(BaseException):
+class Cancelled(asyncio.CancelledError):
     """Raised in a cancelled workflow at its current wait.
 
-    A ``BaseException``, so that ``except Exception`` does not swallow it. ``finally`` blocks run and may
-    use the context. Outside the run the outcome is :class:`WorkflowCancelled`.
+    A ``BaseException``, so that ``except Exception`` does not swallow it, and asyncio's own kind, so that
+    task groups and time-outs of an ``async def`` workflow take it for what it is. ``finally`` blocks run
+    and may use the context. Outside the run the outcome is :class:`WorkflowCancelled`.
     """

@@ -47,10 +47,16 @@ class RunCreated(Body, frozen=True):
     retry: RetrySpec = RetrySpec()
     timeout_s: float | None = None
     deferred: bool = False
+    held: bool = False
+    """It waits for its queue's ``max_runs``."""
     detached: bool = False
     versions: dict[str, int] = {}
     retried_from: str | None = None
     forked_from: str | None = None
+
+
+class RunEnqueued(Body, frozen=True):
+    """A deferred run may start, and waits for its queue's ``max_runs``."""
 
 
 class RunStarted(Body, frozen=True):
@@ -80,6 +86,58 @@ class RunFailed(Body, frozen=True):
     """The code raised, and nothing tries again by itself."""
 
     failure: Failure
+
+
+class RunCancelled(Body, frozen=True):
+    """The run was cancelled, and its code has had its say."""
+
+    failure: Failure | None = None
+    """What its code raised while it was ending, where that was something else."""
+
+
+class RunContinued(Body, frozen=True):
+    """The run ended by beginning the next run of the same workflow, which is in the same commit."""
+
+    args: msgspec.Raw
+
+
+class RunPaused(Body, frozen=True):
+    """Outcomes are recorded and not delivered, until the run is resumed."""
+
+
+class RunResumed(Body, frozen=True):
+    """A paused run goes on."""
+
+    held: bool = False
+    """It waits for its queue's ``max_runs`` first."""
+
+
+class CancelRequested(Body, frozen=True):
+    """``Cancelled`` is raised in the code, where it waits at this point of the history."""
+
+
+class SignalReceived(Body, frozen=True):
+    """A signal was acknowledged; some step of the code will take it."""
+
+    name: str
+    value: msgspec.Raw
+    dedup: str | None = None
+
+
+class UpdateAccepted(Body, frozen=True):
+    """An update passed its validator and was handled, at this point of the history."""
+
+    name: str
+    args: msgspec.Raw
+    result: msgspec.Raw | None = None
+    failure: Failure | None = None
+
+
+class StatusSet(Body, frozen=True):
+    """The code said how far it is."""
+
+    text: str
+    progress: float | None = None
 
 
 class RunStuck(Body, frozen=True):
@@ -149,6 +207,7 @@ class ChildScheduled(Body, frozen=True):
     function: str
     args: msgspec.Raw
     detached: bool = False
+    on_parent_close: OnParentClose = "cancel"
 
 
 class ChildCompleted(Body, frozen=True):
@@ -164,13 +223,63 @@ class ChildFailed(Body, frozen=True):
     cancelled: bool = False
 
 
+class SignalTaken(Body, frozen=True):
+    """A step of the code got a signal."""
+
+    signal: int
+    """Sequence number of its ``SignalReceived``."""
+
+
+class TimerStarted(Body, frozen=True):
+    """The code asked for a timer, or for a time-out."""
+
+    due_at: int
+    """µs since the epoch."""
+    is_timeout: bool = False
+
+
+class TimerFired(Body, frozen=True):
+    """A timer's time had come."""
+
+
+class TimerCancelled(Body, frozen=True):
+    """Nobody waits for the timer any more."""
+
+
+class ConditionDecided(Body, frozen=True):
+    """A condition of ``wait_until`` was met, or its time was over."""
+
+    is_met: bool
+
+
+class ConditionFailed(Body, frozen=True):
+    """A condition raised."""
+
+    failure: Failure
+
+
+class VersionMarked(Body, frozen=True):
+    """The code asked for its version of a change for the first time."""
+
+    version: int
+
+
 AnyBody = (
     RunCreated
+    | RunEnqueued
     | RunStarted
     | RunAttemptFailed
     | AttemptBegan
     | RunCompleted
     | RunFailed
+    | RunCancelled
+    | RunContinued
+    | RunPaused
+    | RunResumed
+    | CancelRequested
+    | SignalReceived
+    | UpdateAccepted
+    | StatusSet
     | RunStuck
     | RunUnstuck
     | ActivityScheduled
@@ -183,6 +292,13 @@ AnyBody = (
     | ChildScheduled
     | ChildCompleted
     | ChildFailed
+    | SignalTaken
+    | TimerStarted
+    | TimerFired
+    | TimerCancelled
+    | ConditionDecided
+    | ConditionFailed
+    | VersionMarked
 )
 
 CANCELLED_FAILURE = Failure(type_name="tempolite.errors:WorkflowCancelled", message="it was cancelled")

@@ -17,6 +17,12 @@ from tempolite.core.failure import Failure
 from tempolite.core.identifiers import StepKey
 from tempolite.core.status import Status
 
+VERSION_PREFIX = "version:"
+"""Before the name of a change, in the key of its step."""
+
+NOTHING = b"null"
+"""Value of a step that gives none."""
+
 
 class StepKind(StrEnum):
     """What a step asks for; a name keeps its kind for the life of the run."""
@@ -24,6 +30,11 @@ class StepKind(StrEnum):
     ACTIVITY = "activity"
     SIDE_EFFECT = "side effect"
     CHILD = "child workflow"
+    SIGNAL = "signal"
+    TIMER = "timer"
+    TIMEOUT = "time-out"
+    CONDITION = "condition"
+    VERSION = "version"
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -41,6 +52,14 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         return self.failure is None
 
 
+class Signal(msgspec.Struct, frozen=True, gc=False):
+    """A signal that no step has taken yet."""
+
+    name: str
+    value: bytes
+    dedup: str | None = None
+
+
 class StepRecord(msgspec.Struct, gc=False):
     """What the stream says of one step."""
 
@@ -50,6 +69,7 @@ class StepRecord(msgspec.Struct, gc=False):
     args: bytes = b""
     child: str = ""
     detached: bool = False
+    on_parent_close: str = "cancel"
     scheduled_seq: int = 0
     """Sequence number of the latest scheduling: tells one schedule's attempts from another's."""
     attempts: int = 0
@@ -57,6 +77,9 @@ class StepRecord(msgspec.Struct, gc=False):
     losses: int = 0
     """Worker processes that died under it alone."""
     retry_at: int | None = None
+    due_at: int = 0
+    """When a timer fires, µs since the epoch."""
+    version: int = 0
     last_failure: Failure | None = None
     outcome: Outcome | None = None
     schedulings: int = 0
@@ -73,6 +96,14 @@ class RunState(msgspec.Struct):
     last_at: int = 0
     began_at: int | None = None
     """When the current attempt of the code began; None for a run that is not started."""
+    began_seq: int = 0
+    is_deferred: bool = False
+    is_held: bool = False
+    """It waits for its queue's ``max_runs``."""
+    paused_seq: int | None = None
+    """The code sees nothing that was recorded after this."""
+    cancel_seq: int | None = None
+    """Where ``Cancelled`` is raised in the code of this attempt."""
     attempt: int = 1
     resumes: int = 0
     """Attempts that began because somebody asked for them."""
@@ -80,6 +111,16 @@ class RunState(msgspec.Struct):
     """Attempts before the retry budget was last renewed."""
     retry_at: int | None = None
     steps: dict[StepKey, StepRecord] = {}
+    signals: dict[int, Signal] = {}
+    """Unread ones, by the sequence number of their receipt."""
+    dedups: set[tuple[str, str]] = set()
+    """Name and ``dedup`` of each signal that had one."""
+    updates: dict[int, events.UpdateAccepted] = {}
+    timers_open: int = 0
+    has_children: bool = False
+    statuses: int = 0
+    """How often the code of this attempt said how far it is."""
+    is_continued: bool = False
     problem: str = ""
     problem_kind: str = ""
     result: bytes | None = None
@@ -90,6 +131,23 @@ class RunState(msgspec.Struct):
     def is_finished(self) -> bool:
         """Whether the outcome of the run is recorded."""
         return self.finished is not None
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Whether the code of this attempt has been asked to end."""
+        return self.cancel_seq is not None
+
+    @property
+    def open_timers(self) -> list[StepRecord]:
+        """Timers whose time has not come."""
+        kinds = (StepKind.TIMER, StepKind.TIMEOUT)
+        return [step for step in self.steps.values() if step.is_open and step.kind in kinds]
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """What a continuation inherits: versions that were given, or marked by the code."""
+        marked = {step.function: step.version for step in self.steps.values() if step.kind == "version"}
+        return {**self.created.versions, **marked}
 
     def apply(self, entry: Entry) -> None:
         """Takes the next entry of the stream.
@@ -106,10 +164,8 @@ class RunState(msgspec.Struct):
 
     def _apply_to_run(self, entry: Entry, body: AnyBody) -> None:
         match body:
-            case events.RunCreated():
-                self.began_at = None if body.deferred else entry.at
-            case events.RunStarted():
-                self.began_at = entry.at
+            case events.RunCreated() | events.RunEnqueued() | events.RunStarted():
+                self._apply_start(entry, body)
             case events.RunAttemptFailed():
                 self.retry_at = body.retry_at
             case events.AttemptBegan():
@@ -118,10 +174,48 @@ class RunState(msgspec.Struct):
                 self.finished, self.result = Status.COMPLETED, bytes(body.result)
             case events.RunFailed():
                 self.finished, self.failure = Status.FAILED, body.failure
+            case events.RunCancelled():
+                self.finished, self.failure = Status.CANCELLED, body.failure
+            case events.RunContinued():
+                self.finished, self.is_continued = Status.COMPLETED, True
             case events.RunStuck():
                 self.problem, self.problem_kind = body.problem, body.kind
             case events.RunUnstuck():
                 self.problem = self.problem_kind = ""
+            case _:
+                self._apply_message(entry, body)
+
+    def _apply_start(
+        self, entry: Entry, body: events.RunCreated | events.RunEnqueued | events.RunStarted
+    ) -> None:
+        match body:
+            case events.RunCreated():
+                self.is_deferred, self.is_held = body.deferred, body.held
+            case events.RunEnqueued():
+                self.is_deferred, self.is_held = False, True
+            case events.RunStarted():
+                self.is_deferred = self.is_held = False
+        if not self.is_deferred and not self.is_held and self.began_at is None:
+            self.began_at, self.began_seq = entry.at, entry.seq
+
+    def _apply_message(self, entry: Entry, body: AnyBody) -> None:
+        match body:
+            case events.RunPaused():
+                self.paused_seq = entry.seq
+            case events.RunResumed():
+                self.paused_seq, self.is_held = None, body.held
+            case events.CancelRequested():
+                # Who is to end neither rests nor stands in line any longer.
+                self.cancel_seq, self.paused_seq = entry.seq, None
+                self.is_held = self.is_held and self.began_at is None
+            case events.SignalReceived():
+                self.signals[entry.seq] = Signal(body.name, bytes(body.value), body.dedup)
+                if body.dedup is not None:
+                    self.dedups.add((body.name, body.dedup))
+            case events.UpdateAccepted():
+                self.updates[entry.seq] = body
+            case events.StatusSet():
+                self.statuses += 1
             case _:
                 raise AssertionError(f"{type(body).__name__} names no step")
 
@@ -132,6 +226,8 @@ class RunState(msgspec.Struct):
             case events.ChildScheduled():
                 step = self._open(entry, StepKind.CHILD, body.function, bytes(body.args))
                 step.child, step.detached = body.child, body.detached
+                step.on_parent_close = body.on_parent_close
+                self.has_children = True
             case events.ActivityAttemptFailed():
                 step = self.steps[entry.step]
                 step.attempts, step.retry_at, step.last_failure = entry.attempt, body.retry_at, body.failure
@@ -152,6 +248,35 @@ class RunState(msgspec.Struct):
             case events.SideEffectFailed():
                 self._open(entry, StepKind.SIDE_EFFECT)
                 self._close(entry, Outcome(entry.seq, entry.at, failure=body.failure))
+            case _:
+                self._apply_to_wait(entry, body)
+
+    def _apply_to_wait(self, entry: Entry, body: AnyBody) -> None:
+        """Steps that wait for something instead of doing it."""
+        match body:
+            case events.TimerStarted():
+                kind = StepKind.TIMEOUT if body.is_timeout else StepKind.TIMER
+                self._open(entry, kind).due_at = body.due_at
+                self.timers_open += 1
+            case events.TimerFired():
+                self._close(entry, Outcome(entry.seq, entry.at, NOTHING))
+                self.timers_open -= 1
+            case events.TimerCancelled():
+                self.steps[entry.step].is_open = False
+                self.timers_open -= 1
+            case events.SignalTaken():
+                self._open(entry, StepKind.SIGNAL)
+                # Each signal is taken once (P10).
+                self._close(entry, Outcome(entry.seq, entry.at, self.signals.pop(body.signal).value))
+            case events.ConditionDecided():
+                self._open(entry, StepKind.CONDITION)
+                self._close(entry, Outcome(entry.seq, entry.at, b"true" if body.is_met else b"false"))
+            case events.ConditionFailed():
+                self._open(entry, StepKind.CONDITION)
+                self._close(entry, Outcome(entry.seq, entry.at, failure=body.failure))
+            case events.VersionMarked():
+                step = self._open(entry, StepKind.VERSION, entry.step.removeprefix(VERSION_PREFIX))
+                step.version, step.is_open = body.version, False
             case _:
                 raise AssertionError(f"{type(body).__name__} belongs to the run, not to step {entry.step!r}")
 
@@ -176,12 +301,27 @@ class RunState(msgspec.Struct):
         if is_asked_for:
             self.resumes += 1
             self.budget_from = entry.attempt - 1
-        # Successes stand and work under way goes on; only what failed is forgotten (P3).
-        self.attempt, self.retry_at, self.began_at = entry.attempt, None, entry.at
-        self.finished = self.failure = None
         for step in self.steps.values():
-            if step.outcome is not None and not step.outcome.is_success:
-                step.outcome = None
+            self._prepare_for_attempt(step)
+        self.attempt, self.retry_at = entry.attempt, None
+        self.began_at, self.began_seq = entry.at, entry.seq
+        self.finished = self.failure = self.cancel_seq = None
+        self.statuses = 0
+
+    def _prepare_for_attempt(self, step: StepRecord) -> None:
+        """Successes stand and work under way goes on; only what failed is forgotten (P3)."""
+        if step.outcome is not None and (not step.outcome.is_success or _is_time_out(step, step.outcome)):
+            step.outcome = None
+        elif step.is_open and step.kind is StepKind.TIMEOUT:
+            step.is_open = False
+            self.timers_open -= 1
+        elif step.is_open and step.kind is StepKind.CHILD and self.finished:
+            # A child that its parent didn't wait for may have been ended with it: it is asked for again.
+            step.is_open = False
+
+
+def _is_time_out(step: StepRecord, outcome: Outcome) -> bool:
+    return step.kind is StepKind.TIMEOUT or (step.kind is StepKind.CONDITION and outcome.result == b"false")
 
 
 def fold(entries: Iterable[Entry]) -> RunState:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from tempolite.engine.controlling import Controlling
 from tempolite.engine.looking import Looking
-from tempolite.engine.running import Running
+from tempolite.engine.replaying import Replaying
 
 
-class Tempolite(Running, Looking):
+class Tempolite(Controlling, Looking, Replaying):
     """An embedded engine for durable workflows.
 
     Args:
@@ -17,7 +18,9 @@ class Tempolite(Running, Looking):
         clock: where time comes from.
         wait_for_lock: stand by while another engine holds the file.
         default_retry: of activities that bring no policy of their own.
+        resident_workflows: beyond this many runs in memory, those that only wait leave it.
         payload_limit: bytes of one payload.
+        signal_limit: unread signals of one workflow; more are refused with ``Busy``.
 
     Use it as a context manager, or call :meth:`start` and :meth:`close`. Every method may be called from
     any thread; each blocking method ``m`` has an awaitable twin ``am``.

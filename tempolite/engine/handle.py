@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from tempolite.core.status import Status
 from tempolite.engine.listing import Event, moment
+from tempolite.engine.run_ref import RunRef
 
 if TYPE_CHECKING:
     from tempolite.engine.engine import Tempolite
@@ -115,6 +117,67 @@ class WorkflowInfo(Generic[R]):
         """Waits for the outcome without blocking the event loop."""
         return self._engine._outcome_nowait(self._id).__await__()
 
+    @property
+    def actor_ref(self) -> RunRef:
+        """The run's actor: ``tell`` and ``ask`` it ``Signal``, ``Query``, ``Update``, ``Pause`` …"""
+        return RunRef(self._engine, self._id)
+
+    def signal(self, name: str, value: Any = None, *, dedup: str | None = None) -> None:
+        """Sends a value to the next ``ctx.signal(name)``; see :meth:`Tempolite.signal`."""
+        self._engine.signal(self._id, name, value, dedup=dedup)
+
+    def query(self, name: str, *args: Any) -> Any:
+        """Asks through a handler of ``ctx.on_query``; see :meth:`Tempolite.query`."""
+        return self._engine.query(self._id, name, *args)
+
+    def update(self, name: str, *args: Any) -> Any:
+        """Changes through a handler of ``ctx.on_update``; see :meth:`Tempolite.update`."""
+        return self._engine.update(self._id, name, *args)
+
+    def pause(self) -> None:
+        """Delivers nothing more until it is resumed; see :meth:`Tempolite.pause`."""
+        self._engine.pause(self._id)
+
+    def resume(self) -> None:
+        """Goes on from where it stopped; see :meth:`Tempolite.resume`."""
+        self._engine.resume(self._id)
+
+    def cancel(self) -> None:
+        """Raises ``Cancelled`` where it waits; see :meth:`Tempolite.cancel`."""
+        self._engine.cancel(self._id)
+
+    async def aget(self, timeout: float | None = None) -> R:
+        """Awaitable twin of :meth:`get`."""
+        return await asyncio.wait_for(self._engine._outcome_nowait(self._id), timeout)
+
+    async def asignal(self, name: str, value: Any = None, *, dedup: str | None = None) -> None:
+        """Awaitable twin of :meth:`signal`."""
+        await self._engine.asignal(self._id, name, value, dedup=dedup)
+
+    async def aquery(self, name: str, *args: Any) -> Any:
+        """Awaitable twin of :meth:`query`."""
+        return await self._engine.aquery(self._id, name, *args)
+
+    async def aupdate(self, name: str, *args: Any) -> Any:
+        """Awaitable twin of :meth:`update`."""
+        return await self._engine.aupdate(self._id, name, *args)
+
+    async def apause(self) -> None:
+        """Awaitable twin of :meth:`pause`."""
+        await self._engine.apause(self._id)
+
+    async def aresume(self) -> None:
+        """Awaitable twin of :meth:`resume`."""
+        await self._engine.aresume(self._id)
+
+    async def acancel(self) -> None:
+        """Awaitable twin of :meth:`cancel`."""
+        await self._engine.acancel(self._id)
+
+    async def ahistory(self, *, run: int | None = None) -> list[Event]:
+        """Awaitable twin of :meth:`history`."""
+        return await self._engine.ahistory(self._id, run=run)
+
     def history(self, *, run: int | None = None) -> list[Event]:
         """The events of a run; of the latest unless told."""
         return self._engine.history(self._id, run=run)
@@ -129,4 +192,4 @@ class WorkflowInfo(Generic[R]):
         return hash(self._id)
 
     def _row(self) -> RunRow:
-        return self._engine._row(self._id)
+        return self._engine.get_row(self._id)

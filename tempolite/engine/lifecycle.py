@@ -9,19 +9,33 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any, Self
 
+import msgspec
+
 from tempolite.activity_runner import INTERPRETER, ActivityRunner
 from tempolite.actors.clock import Clock, SystemClock
+from tempolite.actors.controls import ToRun
 from tempolite.actors.database_file import DatabaseFile, run
+from tempolite.actors.directory import RESIDENTS_MAX
+from tempolite.actors.futures import Reply
 from tempolite.actors.messages import FunctionRegistered
 from tempolite.actors.system import ActorSystem, SystemOptions, new_lock
 from tempolite.actors.worker_process import WorkerSettings
 from tempolite.codec import JsonCodec
 from tempolite.core.queues import DEFAULT_QUEUE, Queue
 from tempolite.core.retry import RetryPolicy
+from tempolite.engine.run_ref import Answering, to_run
 from tempolite.engine.run_store import RunsInFile
-from tempolite.errors import EngineClosed, EngineCrashed, InvalidArguments, QueueNotFound, StorageFailed
-from tempolite.execution.services import Services
+from tempolite.errors import (
+    EngineClosed,
+    EngineCrashed,
+    InvalidArguments,
+    QueueNotFound,
+    StorageFailed,
+    WorkflowNotFound,
+)
+from tempolite.execution.services import SIGNAL_LIMIT, Services
 from tempolite.registry import Registry
+from tempolite.store import queries
 from tempolite.store.schema import LAYOUT
 
 COMMIT_S = 60.0
@@ -49,7 +63,9 @@ class Lifecycle:
         clock: Clock | None = None,
         wait_for_lock: bool = False,
         default_retry: RetryPolicy = RetryPolicy(max_attempts=1),  # noqa: B008 - frozen
+        resident_workflows: int = RESIDENTS_MAX,
         payload_limit: int = 16 * 2**20,
+        signal_limit: int = SIGNAL_LIMIT,
     ) -> None:
         self._path = os.fspath(database)
         self.codec = codec or JsonCodec()
@@ -58,8 +74,14 @@ class Lifecycle:
         self._clock = clock or SystemClock()
         self._wait_for_lock = wait_for_lock
         self._payload_limit = payload_limit
+        self._residents_max = _checked_count("resident_workflows", resident_workflows)
         self._services = Services(
-            self.codec, default_retry, payload_limit, self._check_queue, random.Random()
+            self.codec,
+            default_retry,
+            payload_limit,
+            self._check_queue,
+            random.Random(),
+            signal_limit=_checked_count("signal_limit", signal_limit),
         )
         self._seed: int | None = None
         self._phase = Phase.NEW
@@ -148,6 +170,7 @@ class Lifecycle:
             clock=self._clock,
             on_failure=self._on_failure,
             seed=self._seed,
+            residents_max=self._residents_max,
         )
         try:
             self._system = ActorSystem(self._file, options)
@@ -212,10 +235,65 @@ class Lifecycle:
                 f"no commit within {COMMIT_S:g} s; the call may or may not take effect"
             ) from None
 
+    # ── speaking to runs ────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def services(self) -> Services:
+        """What executions, and those who speak to them, need of the engine."""
+        return self._services
+
+    def ask_run(self, workflow: str, message: Any, timeout: float | None = None) -> Any:
+        """Sends a message to a run and waits for its answer."""
+        return self.decode_answer(self._ask(self._to_run(workflow, message), timeout or COMMIT_S))
+
+    def ask_run_nowait(self, workflow: str, message: Any) -> Reply[Any]:
+        """Sends a message to a run; the answer can be awaited."""
+        return Answering(self, self._system.ask_nowait(self._to_run(workflow, message)))
+
+    def tell_run(self, workflow: str, message: Any) -> None:
+        """Sends a message to a run; nobody waits for what becomes of it."""
+        self._system.tell(self._to_run(workflow, message))
+
+    def decode_answer(self, answer: Any) -> Any:
+        """Results of queries and updates come as payloads."""
+        return self.codec.decode(answer) if isinstance(answer, bytes) else answer
+
+    def encode_call_of(self, workflow: str, args: tuple[Any, ...]) -> bytes:
+        """Arguments for a workflow's function.
+
+        Raises:
+            WorkflowNotFound, InvalidArguments, NotStorable: there is none, or they don't fit.
+        """
+        call = self._registry.find(self.get_row(workflow).function)
+        if call is not None:
+            call.shape.check(call.name, args, {})
+        return self._services.encode_call(args, {})
+
+    def get_row(self, workflow: str) -> queries.RunRow:
+        """A workflow's latest run, as last committed.
+
+        Raises:
+            WorkflowNotFound: there is none.
+        """
+        rows = self._rows(queries.RUN, (workflow,))
+        if not rows:
+            raise WorkflowNotFound(f"no workflow {workflow!r}")
+        return msgspec.convert(rows[0], queries.RunRow)
+
+    def _to_run(self, workflow: str, message: Any) -> ToRun:
+        self._check_started()
+        return to_run(self, workflow, message)
+
     def _rows(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         self._check_started()
         with self._file.reader() as connection:
             return run(connection, sql, tuple(values))
+
+
+def _checked_count(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise InvalidArguments(f"{name} is {value!r}, expected an int from 0")
+    return value
 
 
 def _with_default(queues: Iterable[Queue]) -> dict[str, Queue]:

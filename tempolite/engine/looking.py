@@ -25,7 +25,7 @@ class Looking(Lifecycle):
         Raises:
             WorkflowNotFound: there is none.
         """
-        self._row(id)
+        self.get_row(id)
         return WorkflowInfo(self, id)
 
     async def aget(self, id: str) -> WorkflowInfo[Any]:
@@ -114,9 +114,3 @@ class Looking(Lifecycle):
     async def aqueue(self, name: str) -> QueueInfo:
         """Awaitable twin of :meth:`queue`."""
         return await asyncio.to_thread(self.queue, name)
-
-    def _row(self, workflow: str) -> queries.RunRow:
-        rows = self._rows(queries.RUN, (workflow,))
-        if not rows:
-            raise WorkflowNotFound(f"no workflow {workflow!r}")
-        return msgspec.convert(rows[0], queries.RunRow)

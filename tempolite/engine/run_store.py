@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -10,17 +11,19 @@ import msgspec
 
 from tempolite.actors.database_file import DatabaseFile, run
 from tempolite.actors.messages import RunEnded, StartRun, Write
-from tempolite.actors.run_store import StoredRun
+from tempolite.actors.run_store import InLine, StoredRun
+from tempolite.actors.timers import StoredTimer
 from tempolite.calls import WorkflowCall
-from tempolite.core.events import Entry, RunCompleted, RunFailed, decode_body
+from tempolite.core.events import Entry, RunCancelled, RunCompleted, RunFailed, decode_body
 from tempolite.core.history import fold
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
 from tempolite.core.status import FINISHED, Status
-from tempolite.errors import DatabaseDamaged
+from tempolite.errors import DatabaseDamaged, NotRegistered
 from tempolite.execution.execution import Execution
 from tempolite.execution.services import Services
 from tempolite.registry import Registry
 from tempolite.store import queries, statements
+from tempolite.store.statements import Latest
 
 logger = logging.getLogger("tempolite")
 
@@ -33,13 +36,16 @@ class RunsInFile:
         self._registry = registry
         self._services = services
         self._reported: set[str] = set()
+        self._streams = itertools.count(self._rows(queries.LAST_STREAM)[0][0] + 1)
+        services.new_stream = self.new_stream
+        services.is_known_signal = self._is_known_signal
 
     def find(self, workflow: WorkflowId) -> StoredRun | None:
         """The latest run of a workflow, as last committed."""
         rows = self._rows(queries.LATEST_RUN, workflow)
         if not rows:
             return None
-        stream, function, status, parent, parent_step, problem = rows[0]
+        stream, function, status, parent, parent_step, problem, queue, priority = rows[0]
         return StoredRun(
             workflow,
             StreamId(stream),
@@ -48,6 +54,8 @@ class RunsInFile:
             parent and WorkflowId(parent),
             parent_step and StepKey(parent_step),
             self._ended(workflow, stream, Status(status), problem),
+            queue,
+            priority,
         )
 
     def create(self, request: StartRun, stream: StreamId) -> Execution:
@@ -56,9 +64,9 @@ class RunsInFile:
         assert call is not None, "who starts a run brings its function"
         return Execution(request.workflow, stream, call, self._services, request.created)
 
-    def load(self, stored: StoredRun) -> Execution | RunEnded:
+    def load(self, stored: StoredRun, *, has_mail: bool = False) -> Execution | RunEnded:
         """A run from its history, or why it can't come to life."""
-        call = self._registry.find(stored.function)
+        call, problem = self._registry.find(stored.function), ""
         if call is None:
             problem = (
                 f"function {stored.function!r} is not known to this engine; pass it in "
@@ -66,12 +74,59 @@ class RunsInFile:
                 "decorated with @workflow"
             )
             self._report(stored.workflow, problem)
-            return RunEnded(stored.workflow, Status.STRANDED, problem=problem)
-        return Execution(stored.workflow, stored.stream, call, self._services, fold(self._entries(stored)))
+            if not has_mail:
+                return RunEnded(stored.workflow, Status.STRANDED, problem=problem)
+        state = fold(self._entries(stored))
+        row = self._rows(queries.LATEST_ROW, stored.stream)[0]
+        status, finished_at, text, owes_parent, is_held = row
+        written = Latest(Status(status), finished_at, text, bool(owes_parent), bool(is_held))
+        return Execution(
+            stored.workflow, stored.stream, call, self._services, state, written=written, problem=problem
+        )
 
-    def last_stream(self) -> StreamId:
-        """The highest stream ever used."""
-        return StreamId(self._rows(queries.LAST_STREAM)[0][0])
+    def load_sealed(self, workflow: WorkflowId, stream: int, function: str) -> Execution:
+        """A run to be looked at through its code.
+
+        Raises:
+            NotRegistered: its function is not known to this engine.
+        """
+        call = self._registry.find(function)
+        if call is None:
+            raise NotRegistered(f"workflow {workflow!r}: function {function!r} is not known to this engine")
+        stored = StoredRun(workflow, StreamId(stream), function, "")
+        return Execution(workflow, stored.stream, call, self._services, fold(self._entries(stored)))
+
+    def new_stream(self) -> StreamId:
+        """A stream that was never used."""
+        return StreamId(next(self._streams))
+
+    def in_line(self, limited: Iterable[str]) -> Iterable[InLine]:
+        """Root runs of these queues that are active, and all that wait to be; oldest first."""
+        rows = [row for queue in limited for row in self._rows(queries.ACTIVE_ROOTS, queue)]
+        rows.extend(self._rows(queries.HELD))
+        return [InLine(workflow, queue, priority, bool(held)) for workflow, queue, priority, held in rows]
+
+    def left_behind(self) -> Iterable[tuple[WorkflowId, bool]]:
+        """Children that don't follow their parent yet, and whether they are to be cancelled, else paused."""
+        return [
+            (WorkflowId(child), bool(is_cancelled)) for child, is_cancelled in self._rows(queries.LEFT_BEHIND)
+        ]
+
+    def is_sleeping(self) -> bool:
+        """Whether a run waits for a timer, and for no person."""
+        return bool(self._rows(queries.SLEEPING)[0][0])
+
+    def timers(self, from_us: int, before_us: int) -> Iterable[StoredTimer]:
+        """Durable timers that are due from a time on and before another one, the earliest first."""
+        return [
+            (WorkflowId(w), StepKey(key), due)
+            for w, key, due in self._rows(queries.TIMERS, from_us, before_us)
+        ]
+
+    def next_timer(self, from_us: int) -> int | None:
+        """When the first durable timer is due, from a time on."""
+        due_us: int | None = self._rows(queries.NEXT_TIMER, from_us)[0][0]
+        return due_us
 
     def with_work(self) -> Iterable[WorkflowId]:
         """Workflows that have something to do without a message from outside."""
@@ -86,7 +141,12 @@ class RunsInFile:
 
     def problem_write(self, stored: StoredRun, ended: RunEnded) -> Write:
         """Lists a run as stuck or stranded, with its problem."""
-        return statements.update_run(stored.stream, Status(ended.status), None, ended.problem, False)
+        latest = Latest(Status(ended.status), problem=ended.problem)
+        return statements.update_run(stored.stream, latest)
+
+    def settle_write(self, child: WorkflowId) -> Write:
+        """Notes that nobody waits for a child's outcome any more."""
+        return statements.SETTLE_CHILD, (child,)
 
     def learn(self, code: WorkflowCall) -> None:
         """A parent brings its child's function: it is known from now on."""
@@ -95,6 +155,9 @@ class RunsInFile:
     def strand(self, names: tuple[str, ...]) -> list[WorkflowId]:
         """Stranded workflows whose function is one of these."""
         return [WorkflowId(row[0]) for name in names for row in self._rows(queries.STRANDED_OF, name)]
+
+    def _is_known_signal(self, workflow: str, name: str, dedup: str) -> bool:
+        return bool(self._rows(queries.IS_KNOWN_SIGNAL, workflow, name, dedup))
 
     def _ended(self, workflow: WorkflowId, stream: int, status: Status, problem: str) -> RunEnded | None:
         if status in (Status.STUCK, Status.STRANDED):
@@ -106,7 +169,7 @@ class RunsInFile:
             raise DatabaseDamaged(f"workflow {workflow!r} is {status}, but its outcome is missing")
         body = decode_body(*rows[0])
         result = bytes(body.result) if isinstance(body, RunCompleted) else None
-        failure = body.failure if isinstance(body, RunFailed) else None
+        failure = body.failure if isinstance(body, (RunFailed, RunCancelled)) else None
         return RunEnded(workflow, status, result, failure)
 
     def _entries(self, stored: StoredRun) -> Iterator[Entry]:

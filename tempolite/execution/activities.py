@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tempolite.actors.attempts import failure_of
 from tempolite.actors.messages import (
     ActivityEnded,
     ActivityJob,
     ActivityLost,
+    CancelActivities,
+    CancelTimer,
     RetryDue,
     RunActivity,
     SetTimer,
@@ -20,6 +23,7 @@ from tempolite.core import events
 from tempolite.core.failure import Failure
 from tempolite.core.history import StepKind, StepRecord
 from tempolite.core.identifiers import StepKey
+from tempolite.errors import WorkflowCancelled
 from tempolite.execution.infos import ActivityInfo
 
 if TYPE_CHECKING:
@@ -64,6 +68,15 @@ class Activities:
     def clear(self) -> None:
         """The run is over."""
         self._calls.clear()
+
+    def cancel(self) -> None:
+        """The run is being cancelled: what runs is stopped, and that is its outcome."""
+        for queue in {queue for queue in self._log.in_flight.values() if queue}:
+            self._log.send(ToQueue(queue, CancelActivities(self._log.workflow)))
+        for step in list(self._log.state.steps.values()):
+            if step.kind is StepKind.ACTIVITY and step.is_open:
+                self._log.send(CancelTimer(self._log.workflow, f"retry {step.key}"))
+                self._give_up(step, failure_of(WorkflowCancelled, f"activity {step.key!r} was cancelled"))
 
     def take_end(self, message: ActivityEnded) -> None:
         """An attempt returned or failed."""

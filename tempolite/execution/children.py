@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tempolite.actors.messages import ChildEnded, StartRun
+from tempolite.actors.controls import Asked, Cancel, Pause, Resume
+from tempolite.actors.messages import ChildEnded, Deliver, StartRun
 from tempolite.calls import WorkflowCall, workflow_call
 from tempolite.core import events
 from tempolite.core.events import RunCreated
 from tempolite.core.history import StepKind, StepRecord
-from tempolite.core.identifiers import WorkflowId
+from tempolite.core.identifiers import StepKey, WorkflowId
 from tempolite.core.retry import RetrySpec
 from tempolite.execution.infos import ChildWorkflowInfo
 from tempolite.store import statements
@@ -26,6 +27,7 @@ class Children:
     def __init__(self, execution: Execution) -> None:
         self._execution = execution
         self._log, self._steps, self._services = execution.log, execution.steps, execution.services
+        self._asked_for: set[int] = set()
 
     def schedule(
         self, name: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -37,18 +39,47 @@ class Children:
         self._services.check_queue(call.options.queue or self._log.state.created.queue)
         payload = self._services.encode_call(args, kwargs)
         key = self._steps.next_key(name)
-        child = WorkflowId(call.options.id or f"{self._log.workflow}/{key}")
+        child = WorkflowId(call.options.id or self._own_id(key))
         info: ChildWorkflowInfo[Any] = ChildWorkflowInfo(self._execution, key, child)
         step = self._steps.known(key, StepKind.CHILD, call.names)
         if step is None:
-            body = events.ChildScheduled(child, call.name, msgspec.Raw(payload), call.options.detach)
+            options = call.options
+            body = events.ChildScheduled(
+                child, call.name, msgspec.Raw(payload), options.detach, options.on_parent_close
+            )
             self._log.record(body, key)
+            # Until the child's own stream says that it exists, or tries again.
+            self._log.write((statements.SPAWN, (child, self._log.stream)))
         recorded = self._log.state.steps[key]
         info.id = recorded.child
-        if recorded.is_open:
+        if recorded.is_open and recorded.scheduled_seq not in self._asked_for and not self._log.is_sealed:
+            self._asked_for.add(recorded.scheduled_seq)
             self._start(recorded, call)
         self._steps.expect(info, key, step)
         return info
+
+    def tell(self, message: Pause | Resume) -> None:
+        """Children follow their parent, but for those that were detached."""
+        for step in self._open():
+            self._log.send(Deliver(WorkflowId(step.child), Asked(message)))
+
+    def cancel(self) -> None:
+        """The run is being cancelled, or ends: so do the children that hang on it."""
+        for step in self._open():
+            if step.on_parent_close == "cancel":
+                self._log.send(Deliver(WorkflowId(step.child), Asked(Cancel(by_parent=True))))
+
+    def _open(self) -> list[StepRecord]:
+        state = self._log.state
+        if not state.has_children:
+            return []
+        kind = StepKind.CHILD
+        return [s for s in state.steps.values() if s.kind is kind and s.is_open and not s.detached]
+
+    def _own_id(self, key: StepKey) -> str:
+        """``parent/step``; later runs of the parent have children of their own."""
+        run = self._log.state.created.run
+        return f"{self._log.workflow}/{key}" if run == 1 else f"{self._log.workflow}/{run}/{key}"
 
     def take_end(self, message: ChildEnded) -> None:
         """A child's outcome is durable in its stream; now it becomes one in ours."""

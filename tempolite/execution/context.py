@@ -7,10 +7,17 @@ import random
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
 from tempolite.activity_context import ActivityContext
-from tempolite.execution.infos import ActivityInfo, ChildWorkflowInfo, SideEffectInfo
+from tempolite.execution.infos import (
+    ActivityInfo,
+    ChildWorkflowInfo,
+    SideEffectInfo,
+    SignalInfo,
+    StepInfo,
+    TimerInfo,
+)
 
 if TYPE_CHECKING:
     from tempolite.execution.execution import Execution
@@ -107,6 +114,60 @@ class _Context:
         """
         return self._execution.children.schedule(step, fn, args, kwargs)
 
+    @overload
+    def signal(self, name: str, type: type[R], /) -> SignalInfo[R]: ...
+    @overload
+    def signal(self, name: str, type: None = None, /) -> SignalInfo[Any]: ...
+    def signal(self, name: str, type: Any = None) -> SignalInfo[Any]:
+        """Stands in line for the next signal of a name; first come, first served.
+
+        One whose wait timed out gives its place back, until it is waited for again.
+
+        Args:
+            name: which signal.
+            type: what its value must be; plain data is turned into it, anything else is an error.
+        """
+        return self._execution.signals.schedule(name, type)
+
+    def timer(self, step: str, duration: float | timedelta, /) -> TimerInfo:
+        """Starts a durable timer: it is done when that time has gone by, whatever happens meanwhile."""
+        return self._execution.timers.schedule(step, duration)
+
+    def get_version(self, change: str, minimum: int, maximum: int) -> int:
+        """Which version of a change this run stands on: ``maximum`` the first time, then what was recorded.
+
+        Raises:
+            VersionNotSupported: what was recorded, or given by ``versions=``, lies outside of the range.
+        """
+        return self._execution.versions.get(change, minimum, maximum)
+
+    def continue_as_new(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Ends this run and begins the next one of the same workflow, with these arguments and no history.
+
+        Versions are inherited, and signals that nobody has read. Never returns.
+        """
+        self._execution.ending.continue_from_code(args, kwargs)
+
+    def on_query(self, name: str, fn: Callable[..., Any], /) -> None:
+        """Answers ``query(id, name, …)`` with what ``fn`` returns; it only reads."""
+        self._execution.handlers.on_query(name, fn)
+
+    def on_update(
+        self, name: str, fn: Callable[..., Any], /, validator: Callable[..., Any] | None = None
+    ) -> None:
+        """Lets ``update(id, name, …)`` change the workflow through ``fn``, and answers with its result.
+
+        Args:
+            name: of the update.
+            fn: called with the update's arguments, between two waits of the code; it can't wait itself.
+            validator: called first; what it raises goes back to the caller, and nothing is recorded.
+        """
+        self._execution.handlers.on_update(name, fn, validator)
+
+    def set_status(self, text: str, progress: float | None = None) -> None:
+        """Says how far the workflow is: ``info.status_text`` and ``info.progress``."""
+        self._execution.set_status(text, progress)
+
     def now(self) -> datetime:
         """The time of the last outcome that the code has seen: the same on every replay."""
         return _EPOCH + timedelta(microseconds=self._execution.steps.code_time_us)
@@ -156,9 +217,57 @@ class _Context:
 class WorkflowContext(_Context):
     """First parameter of a ``def`` workflow: its calls give infos, and ``info.get()`` waits."""
 
+    def sleep(self, step: str, duration: float | timedelta, /) -> None:
+        """Waits that long, by a durable timer."""
+        self._execution.timers.schedule(step, duration).get()
+
+    def wait_any(
+        self, *infos: StepInfo[Any], timeout: float | timedelta | None = None
+    ) -> StepInfo[Any] | None:
+        """Waits for the first outcome; gives its info, or None where the time was over before."""
+        return self._execution.waits.first(infos, timeout)
+
+    def wait_all(self, *infos: StepInfo[Any]) -> tuple[Any, ...]:
+        """Waits for all values; the first failure is raised at once."""
+        return self._execution.waits.all(infos)
+
+    def wait_until(
+        self, step: str, predicate: Callable[[], Any], timeout: float | timedelta | None = None
+    ) -> bool:
+        """Waits until the predicate holds; it is looked at after each signal, update and step.
+
+        Returns:
+            True, or False where the time was over before.
+        """
+        return self._execution.waits.condition(step, predicate, timeout)
+
 
 class AsyncWorkflowContext(_Context):
     """First parameter of an ``async def`` workflow: its calls give infos, and ``await info`` waits."""
+
+    async def sleep(self, step: str, duration: float | timedelta, /) -> None:
+        """Waits that long, by a durable timer."""
+        await self._execution.timers.schedule(step, duration)
+
+    async def wait_any(
+        self, *infos: StepInfo[Any], timeout: float | timedelta | None = None
+    ) -> StepInfo[Any] | None:
+        """Waits for the first outcome; gives its info, or None where the time was over before."""
+        return await self._execution.waits.first_async(infos, timeout)
+
+    async def wait_all(self, *infos: StepInfo[Any]) -> tuple[Any, ...]:
+        """Waits for all values; the first failure is raised at once."""
+        return await self._execution.waits.all_async(infos)
+
+    async def wait_until(
+        self, step: str, predicate: Callable[[], Any], timeout: float | timedelta | None = None
+    ) -> bool:
+        """Waits until the predicate holds; it is looked at after each signal, update and step.
+
+        Returns:
+            True, or False where the time was over before.
+        """
+        return await self._execution.waits.condition_async(step, predicate, timeout)
 
 
 class WorkflowLogger(logging.LoggerAdapter[logging.Logger]):

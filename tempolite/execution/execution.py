@@ -6,39 +6,45 @@ run's actor commits it before it acts on it. What a kind of step means stands in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from tempolite.actors.controls import Asked
 from tempolite.actors.messages import (
     ActivityEnded,
     ActivityLost,
     Begin,
     ChildEnded,
-    Deliver,
-    Enqueue,
     RetryDue,
-    RunEnded,
     SetTimer,
     SideEffectEnded,
+    TimerDue,
     TryAgain,
 )
 from tempolite.codec import TypeNotFound
 from tempolite.core import events
 from tempolite.core.events import RunCreated
-from tempolite.core.failure import Failure
 from tempolite.core.history import RunState
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
 from tempolite.core.status import Status
-from tempolite.errors import InvalidArguments
+from tempolite.errors import Cancelled, InvalidArguments, NotAllowedInWorkflow
 from tempolite.execution.activities import Activities
 from tempolite.execution.children import Children
+from tempolite.execution.conditions import Conditions
 from tempolite.execution.context import AsyncWorkflowContext, WorkflowContext
+from tempolite.execution.ending import Ending
+from tempolite.execution.handlers import Handlers
+from tempolite.execution.requests import Requests
 from tempolite.execution.run_log import RUN_STEP, RunLog
 from tempolite.execution.runner import CoroutineRunner, Fenced, GreenletRunner
 from tempolite.execution.side_effects import SideEffects
+from tempolite.execution.signals import Signals
 from tempolite.execution.steps import Steps
+from tempolite.execution.timers import Timers
+from tempolite.execution.versions import Versions
+from tempolite.execution.waits import Waits
+from tempolite.store import statements
 
 if TYPE_CHECKING:
     import pykka
@@ -46,6 +52,7 @@ if TYPE_CHECKING:
     from tempolite.actors.workflow import Turn
     from tempolite.calls import WorkflowCall
     from tempolite.execution.services import Services
+    from tempolite.store.statements import Latest
 
 
 class Execution:
@@ -54,29 +61,44 @@ class Execution:
     Args:
         workflow: its id.
         stream: where its events go.
-        call: its function.
+        call: its function; None where it is not known here: mail is taken, and no code runs.
         services: what it needs of the engine.
         run: what its history adds up to, or the first event of a run that is new.
+        written: what its row says; None for a run that is new.
+        problem: why it is stranded, where its function is not known.
     """
 
     def __init__(
         self,
         workflow: WorkflowId,
         stream: StreamId,
-        call: WorkflowCall,
+        call: WorkflowCall | None,
         services: Services,
         run: RunState | RunCreated,
+        *,
+        written: Latest | None = None,
+        problem: str = "",
     ) -> None:
         self.workflow, self.stream = workflow, stream
         self.services = services
-        self.log = RunLog(workflow, stream, RunState(run) if isinstance(run, RunCreated) else run)
+        self.log = RunLog(workflow, stream, RunState(run) if isinstance(run, RunCreated) else run, written)
         self.steps = Steps(self.log, services)
         self.activities = Activities(self)
         self.side_effects = SideEffects(self)
         self.children = Children(self)
-        self._call = call
+        self.timers = Timers(self)
+        self.signals = Signals(self)
+        self.conditions = Conditions(self)
+        self.versions = Versions(self)
+        self.waits = Waits(self)
+        self.handlers = Handlers(self)
+        self.requests = Requests(self)
+        self.ending = Ending(self)
+        self._call, self._problem = call, problem
         self._runner: GreenletRunner | CoroutineRunner | None = None
         self._is_discarded = False
+        self._is_reading = False
+        self._places = self._statuses = 0
 
     # ── for the actor ───────────────────────────────────────────────────────────────────────────────────
 
@@ -86,23 +108,34 @@ class Execution:
 
     def advance(self, mail: list[Any], now_us: int) -> Turn:
         """Takes messages and runs the code as far as it goes, in memory only."""
+        is_new = self.log.state.seq == 0
         self.log.begin_turn(now_us)
+        if is_new and self.log.state.began_at is not None:
+            self.set_run_timeout()
         for message in mail:
             self._take(message)
-        if self._code_may_run():
-            self._run_code()
-        return self.log.turn()
+        self.settle()
+        self.requests.take_waiting()
+        if self._call is None and not self.log.state.is_finished:
+            self.log.strand(self._problem)
+        turn = self.log.turn()
+        turn.has_work = turn.has_work or self.requests.are_waiting
+        if self.services.is_forgetful and turn.ended is None:
+            self.restart_code()
+        return turn
+
+    def unanswered(self) -> list[Any]:
+        """Requests that wait for the code's first turn; whoever discards the run has to keep them."""
+        return list(self.requests.unanswered())
 
     def discard(self) -> None:
         """Ends the live code without recording anything."""
         self._is_discarded = True
-        if self._runner is not None:
-            self._runner.close()
-            self._runner = None
+        self.stop_code()
         self.steps.clear()
         self.activities.clear()
 
-    # ── for the context ─────────────────────────────────────────────────────────────────────────────────
+    # ── for the parts ───────────────────────────────────────────────────────────────────────────────────
 
     @property
     def attempt(self) -> int:
@@ -114,14 +147,33 @@ class Execution:
         """What the run began with."""
         return self.log.state.created
 
+    @property
+    def is_async(self) -> bool:
+        """Whether the code is an ``async def``."""
+        return isinstance(self._runner, CoroutineRunner)
+
     def check_is_live(self) -> None:
-        """Code that is being ended records nothing more.
+        """Code that is being ended records nothing more, nor does code that is only asked.
 
         Raises:
-            Fenced: it is.
+            Fenced: it is being ended.
+            NotAllowedInWorkflow: a query, a validator or a condition uses the context.
         """
         if self._is_discarded or self.log.ended is not None:
             raise Fenced
+        if self._is_reading:
+            raise NotAllowedInWorkflow(
+                "a query handler, a validator or a condition only reads: it can't use the workflow's context"
+            )
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Code that is asked within this changes nothing."""
+        self._is_reading = True
+        try:
+            yield
+        finally:
+            self._is_reading = False
 
     def wait_until(self, is_ready: Callable[[], bool]) -> None:
         """The code can't go on before this is true."""
@@ -137,6 +189,109 @@ class Execution:
             raise InvalidArguments("`await` belongs in an `async def` workflow; in a `def` use .get()")
         return self._runner.new_future()
 
+    def set_status(self, text: str, progress: float | None) -> None:
+        """The code says how far it is; on a replay it has said so before."""
+        self.check_is_live()
+        if not isinstance(text, str) or not (progress is None or isinstance(progress, (int, float))):
+            raise InvalidArguments(f"status is {text!r}, {progress!r}, expected a text and a number")
+        self._statuses += 1
+        if self._statuses > self.log.state.statuses and not self.log.is_sealed:
+            self.log.record(events.StatusSet(text, progress))
+            self.log.write((statements.SET_STATUS_TEXT, (self.stream, text, progress)))
+
+    def next_place(self) -> int:
+        """Numbers outcomes in the order in which the code is given them."""
+        self._places += 1
+        return self._places
+
+    def encode_own_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """Arguments for another run of the same function.
+
+        Raises:
+            InvalidArguments, NotStorable: they don't fit, or can't be carried.
+        """
+        assert self._call is not None, "asked by code that runs"
+        self._call.shape.check(self._call.name, args, kwargs)
+        return self.services.encode_call(args, kwargs)
+
+    def has_code_to_tell(self) -> bool:
+        """Whether there is code that runs, or would if it were in memory, and can be told something."""
+        return self.code_may_run() and not self.log.state.problem
+
+    def code_may_run(self) -> bool:
+        """Whether the code runs, as far as its history goes where it is paused."""
+        state = self.log.state
+        if state.paused_seq is not None and state.began_seq > state.paused_seq:
+            return False
+        return (
+            self._call is not None
+            and not state.is_finished
+            and self.log.ended is None
+            and state.began_at is not None
+            and not state.is_held
+            and state.retry_at is None
+        )
+
+    def restart_code(self) -> None:
+        """The code is run through its history again, in the same attempt."""
+        self.stop_code()
+        self._begin_code()
+        self.steps.begin_replay()
+
+    def stop_code(self) -> None:
+        """Ends the live code where it waits; what its ``finally`` blocks ask for is not recorded."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            was_discarded, self._is_discarded = self._is_discarded, True
+            runner.close()
+            self._is_discarded = was_discarded
+
+    def begin_attempt(self, reason: Any) -> None:
+        """A new attempt of the code."""
+        self.stop_code()
+        self.log.record(events.AttemptBegan(reason), attempt=self.attempt + 1)
+        self._begin_code()
+        self.steps.begin_attempt()
+        if reason == "resume":
+            self.set_run_timeout()
+
+    def wait_for_retry(self) -> None:
+        """The next attempt begins when its time has come."""
+        if (retry_at := self.log.state.retry_at) is not None:
+            self.log.send(SetTimer(self.workflow, "retry", retry_at, RetryDue(RUN_STEP)))
+
+    def set_run_timeout(self) -> None:
+        """The run's time begins."""
+        if self.created.timeout_s is not None:
+            self.log.set_timer(RUN_STEP, self.log.now_us + round(self.created.timeout_s * 1e6))
+
+    def settle(self) -> None:
+        """Runs the code as far as everything that was recorded until now lets it."""
+        if self.code_may_run():
+            self._run_code()
+
+    def look_at_code(self) -> None:
+        """Brings a finished run's code to where it ended, recording nothing, so that it can be asked."""
+        if self.log.state.is_finished:
+            self.replay_finished()
+        else:
+            self.settle()
+
+    def replay_finished(self) -> GreenletRunner | CoroutineRunner | None:
+        """The code of a finished run, through its history; nothing is recorded, nothing leaves."""
+        if self._call is None:
+            return None
+        ended, self.log.ended = self.log.ended, None
+        self.log.is_sealed = True
+        try:
+            runner = self._runner or self._make_runner()
+            runner.run()
+            while not runner.is_done and self._give_next():
+                runner.run()
+        finally:
+            self.log.ended, self.log.is_sealed = ended, False
+        return runner
+
     # ── messages ────────────────────────────────────────────────────────────────────────────────────────
 
     def _take(self, message: Any) -> None:
@@ -151,9 +306,10 @@ class Execution:
                 self.children.take_end(message)
             case RetryDue():
                 self._take_retry(message.step)
-            case Enqueue():
-                if self.log.state.began_at is None:
-                    self.log.record(events.RunStarted())
+            case TimerDue():
+                self._take_timer(message.key)
+            case Asked():
+                self.requests.take(message)
             case TryAgain():
                 self._take_try_again(message.times)
             case Begin():
@@ -163,35 +319,45 @@ class Execution:
 
     def _take_try_again(self, times: int) -> None:
         """A parent asks for its failed child; asked again after a restart, it counts once."""
+        self.log.write((statements.SPAWNED, (self.workflow,)))
         finished = self.log.state.finished
         if finished not in (Status.FAILED, Status.CANCELLED):
             return
         if self.log.state.resumes < times:
-            self._begin_attempt("resume")
+            self.log.ended = None
+            self.begin_attempt("resume")
         else:
-            self._tell_end(finished)
+            self.ending.tell(finished)
 
     def _take_begin(self) -> None:
-        self._wait_for_retry()
-        if self.log.state.problem:
+        state = self.log.state
+        if state.seq > 1:
+            self.wait_for_retry()
+        if state.problem:
             self.log.say_stuck()
+        elif state.finished is not None:
+            self.log.say_finished(state.finished)
 
     def _take_retry(self, step: StepKey) -> None:
         if step != RUN_STEP:
             self.activities.take_retry(step)
         elif self.log.state.retry_at is not None:
-            self._begin_attempt("retry")
+            self.begin_attempt("retry")
+
+    def _take_timer(self, key: StepKey) -> None:
+        if key == RUN_STEP:
+            self.ending.time_out()
+        else:
+            self.timers.take_due(key)
 
     # ── the code ────────────────────────────────────────────────────────────────────────────────────────
 
-    def _code_may_run(self) -> bool:
-        state = self.log.state
-        return (
-            not state.is_finished
-            and self.log.ended is None
-            and state.began_at is not None
-            and state.retry_at is None
-        )
+    def _begin_code(self) -> None:
+        self._statuses = 0
+        self.steps.begin()
+        self.handlers.begin()
+        self.signals.begin()
+        self.conditions.begin()
 
     def _run_code(self) -> None:
         """Runs the code until it waits for something that has no outcome yet."""
@@ -206,14 +372,35 @@ class Execution:
                     return
                 if runner.is_done:
                     self._runner = None
-                    self._conclude(runner.result, runner.error)
+                    self.ending.conclude(runner.result, runner.error)
                     return
-                if not self.steps.deliver_next():
+                if not self._give_next():
                     return
         except TypeNotFound as error:
             self.log.strand(str(error))
 
+    def _give_next(self) -> bool:
+        """Gives the code what it waits for: what was recorded first, else what is decided now."""
+        self.conditions.look()
+        ready = self.steps.next_ready()
+        if ready is None:
+            # Only here has the code caught up with its history.
+            if not self.signals.match():
+                return False
+            ready = self.steps.next_ready()
+            assert ready is not None, "a signal was taken"
+        seq, key = ready
+        if key != RUN_STEP:
+            self.steps.deliver(key)
+        elif seq == self.log.state.cancel_seq:
+            assert self._runner is not None, "it waits"
+            self._runner.interrupt(Cancelled(f"workflow {self.workflow!r} was cancelled"))
+        else:
+            self.handlers.repeat(seq)
+        return True
+
     def _make_runner(self) -> GreenletRunner | CoroutineRunner:
+        assert self._call is not None, "only known functions run"
         args, kwargs = self.services.codec.decode_call(bytes(self.created.args))
         self.steps.code_time_us = self.log.state.began_at or 0
         function = self._call.callable
@@ -224,48 +411,3 @@ class Execution:
             context = WorkflowContext(self)
             self._runner = GreenletRunner(lambda: function(context, *args, **kwargs))
         return self._runner
-
-    def _conclude(self, result: Any, error: BaseException | None) -> None:
-        """The code returned or raised."""
-        if error is not None:
-            self._fail(self.services.capture(error))
-            return
-        try:
-            payload = self.services.encode(result, "result")
-        except Exception as refusal:
-            self._fail(self.services.capture(refusal))
-        else:
-            self.log.record(events.RunCompleted(msgspec.Raw(payload)))
-            self._end(Status.COMPLETED)
-
-    def _fail(self, failure: Failure) -> None:
-        policy, attempt = self.created.retry, self.attempt
-        used = attempt - self.log.state.budget_from
-        if policy.allows(failure, used):
-            retry_at = self.log.now_us + round(policy.delay_s(used, self.services.draw()) * 1e6)
-            self.log.record(events.RunAttemptFailed(failure, retry_at), attempt=attempt)
-            self._wait_for_retry()
-        else:
-            self.log.record(events.RunFailed(failure), attempt=attempt)
-            self._end(Status.FAILED)
-
-    def _begin_attempt(self, reason: Any) -> None:
-        self.log.record(events.AttemptBegan(reason), attempt=self.attempt + 1)
-        self.steps.begin()
-
-    def _wait_for_retry(self) -> None:
-        if (retry_at := self.log.state.retry_at) is not None:
-            self.log.send(SetTimer(self.workflow, "retry", retry_at, RetryDue(RUN_STEP)))
-
-    def _end(self, status: Status) -> None:
-        """The outcome is recorded: what still runs is of no use, and the parent is told."""
-        self.log.drop_work()
-        self._tell_end(status)
-
-    def _tell_end(self, status: Status) -> None:
-        state, created = self.log.state, self.created
-        self.log.ended = RunEnded(self.workflow, status, state.result, state.failure)
-        if created.parent is not None and created.parent_step is not None:
-            step = StepKey(created.parent_step)
-            outcome = ChildEnded(step, self.workflow, state.result, state.failure, status is Status.CANCELLED)
-            self.log.send(Deliver(WorkflowId(created.parent), outcome))

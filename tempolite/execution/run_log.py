@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tempolite.actors.messages import CancelActivities, RunEnded, Write
+from tempolite.actors.messages import CancelActivities, CancelTimer, RunEnded, SetTimer, TimerDue, Write
 from tempolite.actors.workflow import Outgoing, ToQueue, Turn
 from tempolite.core import events
 from tempolite.core.events import AnyBody, Entry
 from tempolite.core.history import RunState
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
 from tempolite.core.status import Status
+from tempolite.errors import NonDeterminismError
 from tempolite.store import statements
+from tempolite.store.statements import Latest
 
 if TYPE_CHECKING:
     import pykka
@@ -33,28 +35,40 @@ class RunLog:
         in_flight: steps whose work is under way inside the engine, with their queue.
         ended: set when the run is over, or can't go on.
         actor: gets the answers to what the outbox asks for.
+        is_sealed: the code is only looked at: what is not recorded can't be asked for any more.
     """
 
     actor: pykka.ActorRef[Any]
 
-    def __init__(self, workflow: WorkflowId, stream: StreamId, state: RunState) -> None:
+    def __init__(
+        self, workflow: WorkflowId, stream: StreamId, state: RunState, written: Latest | None = None
+    ) -> None:
         self.workflow, self.stream = workflow, stream
         self.state = state
         self.now_us = 0
         self.in_flight: dict[StepKey, str] = {}
         self.ended: RunEnded | None = None
+        self.is_sealed = False
         self._writes: list[Write] = []
         self._outbox: list[Outgoing] = []
-        self._written_status: Status | None = None
+        self._written = written
 
     def begin_turn(self, now_us: int) -> None:
         """Time goes on; the first turn of a new run records that it exists."""
         self.now_us = max(now_us, self.state.last_at)
         if self.state.seq == 0:
             self.record(self.state.created)
+            if self.state.created.parent is not None:
+                self.write((statements.SPAWNED, (self.workflow,)))
 
     def record(self, body: AnyBody, step: StepKey = RUN_STEP, attempt: int = 1) -> None:
-        """Makes it true."""
+        """Makes it true.
+
+        Raises:
+            NonDeterminismError: the code is only looked at, and asks for what is not in its history.
+        """
+        if self.is_sealed:
+            raise NonDeterminismError(f"the history has no {_described(body, step)}, the code asks for it")
         entry = Entry(self.state.seq + 1, self.now_us, body, step, attempt)
         self.state.apply(entry)
         self._writes.append(statements.insert_event(self.stream, entry))
@@ -77,6 +91,10 @@ class RunLog:
         """The run is stuck already: who waits is told."""
         self.ended = RunEnded(self.workflow, Status.STUCK, problem=self.state.problem)
 
+    def say_finished(self, status: Status) -> None:
+        """The run has its outcome already: it came to life to be asked."""
+        self.ended = RunEnded(self.workflow, status, self.state.result, self.state.failure)
+
     def strand(self, problem: str) -> None:
         """Nothing is recorded: whether a type or function is known is not a fact of the run."""
         self.ended = RunEnded(self.workflow, Status.STRANDED, problem=problem)
@@ -86,45 +104,74 @@ class RunLog:
         for queue in {queue for queue in self.in_flight.values() if queue}:
             self.send(ToQueue(queue, CancelActivities(self.workflow)))
         self.in_flight.clear()
+        if self.state.timers_open or self.state.created.timeout_s is not None:
+            self.write((statements.CLEAR_TIMERS, (self.stream,)))
+            for timer in self.state.open_timers:
+                self.send(CancelTimer(self.workflow, timer.key))
+            self.send(CancelTimer(self.workflow, RUN_STEP))
+
+    def set_timer(self, key: StepKey, due_us: int) -> None:
+        """Wakes the run at that time, in memory or not; the row lies in the same commit."""
+        self.write((statements.SET_TIMER, (self.stream, key, due_us)))
+        self.send(SetTimer(self.workflow, key, due_us, TimerDue(key), is_durable=True))
+
+    def clear_timer(self, key: StepKey) -> None:
+        """It has fired, or is of no use any more."""
+        self.write((statements.CLEAR_TIMER, (self.stream, key)))
 
     def turn(self) -> Turn:
         """What this turn comes to."""
-        status = self._status()
-        if self._written_status is None and self._writes and self._is_creation:
-            self._writes.append(self._run_row(status))
-        elif status is not self._written_status:
-            self._writes.append(statements.update_run(self.stream, status, *self._columns()))
-        self._written_status = status
-        turn = Turn(self._writes, self._outbox, self.ended, self.can_go_on)
+        latest = self._latest()
+        if self._written is None and self._writes and self._is_creation:
+            self._writes.append(
+                statements.insert_run(self.stream, self.workflow, self.state.created, self.now_us, latest)
+            )
+        elif latest != self._written:
+            self._writes.append(statements.update_run(self.stream, latest))
+        self._written = latest
+        is_active = latest.status in (Status.RUNNING, Status.WAITING)
+        turn = Turn(self._writes, self._outbox, self.ended, self.can_go_on, self.has_work, is_active)
         self._writes, self._outbox = [], []
         return turn
 
     @property
-    def can_go_on(self) -> bool:
+    def has_work(self) -> bool:
         """Whether something under way inside the engine will wake this run."""
         return bool(self.in_flight) or self.state.retry_at is not None
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether the run goes on without anything from outside."""
+        state = self.state
+        return self.has_work or (state.timers_open > 0 and state.paused_seq is None)
 
     @property
     def _is_creation(self) -> bool:
         return self._writes[0][1][1] == 1 and self._writes[0][0] is statements.INSERT_EVENT
 
-    def _status(self) -> Status:
+    def _latest(self) -> Latest:
+        state = self.state
+        return Latest(
+            self.status(),
+            state.last_at if state.is_finished else None,
+            self.ended.problem if self.ended is not None else "",
+            state.is_finished and not state.is_continued and state.created.parent is not None,
+            state.is_held,
+        )
+
+    def status(self) -> Status:
+        """What the run's row says after this turn."""
         state = self.state
         if state.finished is not None:
             return state.finished
         if self.ended is not None:
             return Status(self.ended.status)
-        if state.began_at is None:
+        if state.paused_seq is not None:
+            return Status.PAUSED
+        if state.began_at is None or state.is_held:
             return Status.PENDING
-        return Status.RUNNING if self.can_go_on else Status.WAITING
+        return Status.RUNNING if self.has_work else Status.WAITING
 
-    def _columns(self) -> tuple[int | None, str, bool]:
-        finished_at = self.state.last_at if self.state.is_finished else None
-        problem = self.ended.problem if self.ended is not None else ""
-        owes_parent = self.state.is_finished and self.state.created.parent is not None
-        return finished_at, problem, owes_parent
 
-    def _run_row(self, status: Status) -> Write:
-        return statements.insert_run(
-            self.stream, self.workflow, self.state.created, self.now_us, (status.value, *self._columns())
-        )
+def _described(body: AnyBody, step: StepKey) -> str:
+    return f"{type(body).__name__} of step {step!r}" if step else type(body).__name__

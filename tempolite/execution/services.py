@@ -8,9 +8,12 @@ from typing import Any
 
 from tempolite.codec import JsonCodec
 from tempolite.core.failure import Failure
+from tempolite.core.identifiers import StreamId
 from tempolite.core.retry import RetryPolicy
 from tempolite.errors import PayloadTooLarge
 from tempolite.failures import capture_failure
+
+SIGNAL_LIMIT = 100_000
 
 WORKFLOW_FRAMES = 2
 """Frames of ours between the top of a traceback and the workflow's code."""
@@ -25,7 +28,16 @@ class Services:
         payload_limit: bytes of one payload.
         check_queue: raises ``QueueNotFound`` for an unknown name.
         randomness: for jitter and seeds; given, so that a test decides it.
+        signal_limit: unread signals of one run.
+        is_forgetful: the code is run through its history again at every turn; for tests of replay.
+
+    Attributes:
+        new_stream: gives a stream that was never used.
+        is_known_signal: whether a workflow has had a signal of that name and ``dedup``.
     """
+
+    new_stream: Callable[[], StreamId]
+    is_known_signal: Callable[[str, str, str], bool]
 
     def __init__(
         self,
@@ -34,10 +46,15 @@ class Services:
         payload_limit: int,
         check_queue: Callable[[str], None],
         randomness: random.Random,
+        *,
+        signal_limit: int = SIGNAL_LIMIT,
+        is_forgetful: bool = False,
     ) -> None:
         self.codec = codec
         self.default_retry = default_retry
         self.check_queue = check_queue
+        self.signal_limit = signal_limit
+        self.is_forgetful = is_forgetful
         self._payload_limit = payload_limit
         self._randomness = randomness
 

@@ -11,7 +11,7 @@ import heapq
 import re
 from typing import TYPE_CHECKING, Any
 
-from tempolite.core.history import Outcome, StepKind, StepRecord
+from tempolite.core.history import VERSION_PREFIX, Outcome, StepKind, StepRecord
 from tempolite.core.identifiers import StepKey, step_key
 from tempolite.errors import (
     ActivityError,
@@ -20,6 +20,7 @@ from tempolite.errors import (
     WorkflowCancelled,
     WorkflowFailed,
 )
+from tempolite.execution.run_log import RUN_STEP
 from tempolite.execution.runner import Fenced
 from tempolite.failures import rebuild_failure
 
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 
 ANY_FUNCTION = frozenset({""})
 """Of steps that have no function to compare."""
+
+SIGNAL_PREFIX = "signal:"
+TIMEOUT_PREFIX = "time-out:"
+ASYNCIO_PREFIX = "asyncio:"
+OWN_PREFIXES = (SIGNAL_PREFIX, TIMEOUT_PREFIX, ASYNCIO_PREFIX, VERSION_PREFIX)
+"""Beginnings of keys that the engine gives, for what has no name of the user's."""
 
 _OCCURRENCE_SUFFIX = re.compile(r"#\d+$")
 
@@ -46,13 +53,31 @@ class Steps:
     def __init__(self, log: RunLog, services: Services) -> None:
         self._log = log
         self._services = services
-        self.is_replaying = log.state.seq > 0
+        # What was recorded before has been seen by the code: unless it never ran, or was paused.
+        state = log.state
+        self._replayed_until = 0 if state.began_at is None else state.paused_seq or state.seq
+        self.is_replaying = self._replayed_until > 0
+        self._ready: list[tuple[int, StepKey]] = []
+        self.begin()
+
+    def begin_attempt(self) -> None:
+        """A new attempt of the code: what it does is new, whatever it gets."""
+        self._replayed_until, self.is_replaying = 0, False
+        self.begin()
+
+    def begin_replay(self) -> None:
+        """The code goes through what it has seen once more."""
+        self._replayed_until, self.is_replaying = self._log.state.seq, True
         self.begin()
 
     def begin(self) -> None:
         """The code begins anew, with the outcomes that stand."""
         state = self._log.state
-        self._ready: list[tuple[int, StepKey]] = []
+        # Updates and a cancellation come at their place among the outcomes.
+        self._ready = [(seq, RUN_STEP) for seq in state.updates]
+        if state.cancel_seq is not None:
+            self._ready.append((state.cancel_seq, RUN_STEP))
+        heapq.heapify(self._ready)
         self._held = {key: step.outcome for key, step in state.steps.items() if step.outcome is not None}
         self._infos: dict[StepKey, StepInfo[Any]] = {}
         self._occurrences: dict[str, int] = {}
@@ -73,25 +98,45 @@ class Steps:
             raise InvalidArguments(
                 f"step name is {name!r}, expected a non-empty text that does not end in '#' and a number"
             )
-        occurrence = self._occurrences[name] = self._occurrences.get(name, 0) + 1
-        key = step_key(name, occurrence)
+        if name.startswith(OWN_PREFIXES):
+            raise InvalidArguments(
+                f"step name is {name!r}: names that begin with {', '.join(map(repr, OWN_PREFIXES))} are the "
+                "engine's own"
+            )
+        key = self.own_key(name)
         self.last_step = key
         return key
+
+    def own_key(self, name: str) -> StepKey:
+        """The key of the next use of a name that the engine gives: a signal's, a time-out's.
+
+        It seeds no randomness, so that waiting in another way shifts no draw.
+        """
+        occurrence = self._occurrences[name] = self._occurrences.get(name, 0) + 1
+        return step_key(name, occurrence)
 
     def known(self, key: StepKey, kind: StepKind, names: frozenset[str]) -> StepRecord | None:
         """What is recorded of the step, if it stands; the code must agree with it (P1)."""
         step = self._log.state.steps.get(key)
         if step is None:
-            self.is_replaying = False
+            self._go_beyond(key, kind)
             return None
         if step.kind is not kind or step.function not in names:
             self._log.halt(_disagreement(step, kind, names), NonDeterminismError.__name__)
             raise Fenced
         if step.outcome is None and not step.is_open:
             # It failed in an earlier attempt of the run, and is run again.
-            self.is_replaying = False
+            self._go_beyond(key, kind)
             return None
         return step
+
+    def _go_beyond(self, key: StepKey, kind: StepKind) -> None:
+        """The code asks for what is not recorded; that it waited for something in vain never is."""
+        if kind in (StepKind.SIGNAL, StepKind.CONDITION):
+            return
+        if self._log.is_sealed:
+            raise NonDeterminismError(f"the history has no {kind} {key!r}, the code asks for it")
+        self.is_replaying = False
 
     def expect(self, info: StepInfo[Any], key: StepKey, step: StepRecord | None) -> None:
         """The code has asked for a step."""
@@ -107,26 +152,63 @@ class Steps:
         if key in self._infos:
             heapq.heappush(self._ready, (outcome.seq, key))
 
-    def deliver_next(self) -> bool:
-        """Gives the code the next outcome; False when there is none that it has asked for.
+    def insert(self, seq: int) -> None:
+        """An update or a cancellation was recorded: the code meets it at its place."""
+        heapq.heappush(self._ready, (seq, RUN_STEP))
+
+    def unsettled(self) -> list[str]:
+        """What the code asked for and was not given."""
+        return [f"{key!r}" for key, info in self._infos.items() if not info.done]
+
+    def not_asked_for(self) -> list[str]:
+        """Steps of the latest attempt that are recorded, and that the code did not ask for."""
+        state = self._log.state
+        return [
+            f"{step.kind} {key!r}"
+            for key, step in state.steps.items()
+            if step.scheduled_seq > state.began_seq and key not in self._infos and step.kind != "version"
+        ]
+
+    def next_ready(self) -> tuple[int, StepKey] | None:
+        """What the code gets next, taken out: sequence number and step; None when it has to wait.
+
+        Nothing that was recorded after a pause is delivered before the run is resumed.
+        """
+        limit = self._log.state.paused_seq
+        if self._ready and (limit is None or self._ready[0][0] < limit):
+            seq, key = heapq.heappop(self._ready)
+            if seq > self._replayed_until:
+                self.is_replaying = False
+            return seq, key
+        if limit is None:
+            # From here on everything is new.
+            self.is_replaying = False
+        return None
+
+    def deliver(self, key: StepKey) -> None:
+        """Gives the code a step's outcome.
 
         Raises:
             TypeNotFound: the value's type is not known here.
         """
-        if not self._ready:
-            # From here on everything is new.
-            self.is_replaying = False
-            return False
-        _, key = heapq.heappop(self._ready)
         outcome = self._held.pop(key)
+        step = self._log.state.steps[key]
         # Never back: an outcome of an earlier attempt may be older than the attempt that gets it.
         self.code_time_us = max(self.code_time_us, outcome.at)
         if outcome.failure is None:
-            assert outcome.result is not None, "a success has a value"
-            self._infos[key].settle(self._services.codec.decode(outcome.result), None)
+            self._infos[key].settle(self._value(step, outcome), None)
         else:
-            self._infos[key].settle(None, self._error(self._log.state.steps[key], outcome))
-        return True
+            self._infos[key].settle(None, self._error(step, outcome))
+
+    def _value(self, step: StepRecord, outcome: Outcome) -> Any:
+        assert outcome.result is not None, "a success has a value"
+        match step.kind:
+            case StepKind.TIMER | StepKind.TIMEOUT:
+                return None
+            case StepKind.CONDITION:
+                return outcome.result == b"true"
+            case _:
+                return self._services.codec.decode(outcome.result)
 
     def _error(self, step: StepRecord, outcome: Outcome) -> BaseException:
         assert outcome.failure is not None, "asked of failures only"

@@ -7,12 +7,16 @@ from typing import Any
 
 import msgspec
 
-LAST_STREAM = "SELECT coalesce(max(stream), 0) FROM runs"
+LAST_STREAM = (
+    "SELECT max((SELECT coalesce(max(stream), 0) FROM runs), (SELECT coalesce(max(stream), 0) FROM events))"
+)
 
 LATEST_RUN = (
-    "SELECT stream, function, status, parent, parent_step, problem"
+    "SELECT stream, function, status, parent, parent_step, problem, queue, priority"
     " FROM runs WHERE workflow = ?1 AND is_latest = 1 ORDER BY run DESC LIMIT 1"
 )
+
+LATEST_ROW = "SELECT status, finished_at, problem, owes_parent, is_held FROM runs WHERE stream = ?1"
 
 STREAM_EVENTS = (
     "SELECT seq, type, step, attempt, payload, at, checksum FROM events WHERE stream = ?1 ORDER BY seq"
@@ -20,18 +24,51 @@ STREAM_EVENTS = (
 
 OUTCOME = (
     "SELECT type, payload FROM events WHERE stream = ?1"
-    " AND type IN ('RunCompleted', 'RunFailed', 'RunCancelled') ORDER BY seq DESC LIMIT 1"
+    " AND type IN ('RunCompleted', 'RunFailed', 'RunCancelled', 'RunContinued') ORDER BY seq DESC LIMIT 1"
 )
 
-# Whatever can go on without a message from outside: its work was under way, or a child's outcome is recorded
-# in the child's stream and not yet in the parent's; a child that a waiting run asked for may not exist yet.
-# Oldest first, so that a restart is fair.
+# Whatever can go on without a message from outside: its work was under way, a child's outcome is recorded in
+# the child's stream and not yet in the parent's, or a child that was asked for may not exist yet. Oldest
+# first, so that a restart is fair. What only waits stays where it is, however much there is of it.
 WITH_WORK = (
-    "SELECT workflow FROM runs WHERE is_latest = 1 AND"
-    " (status IN ('RUNNING', 'WAITING', 'STRANDED') OR owes_parent = 1"
-    " OR stream IN (SELECT stream FROM timers))"
-    " ORDER BY ordinal"
+    "SELECT workflow FROM runs WHERE stream IN ("
+    " SELECT stream FROM runs WHERE status IN ('RUNNING', 'STRANDED') AND is_latest = 1"
+    " UNION SELECT stream FROM runs WHERE owes_parent = 1 AND is_latest = 1"
+    " UNION SELECT stream FROM spawns)"
+    " AND is_latest = 1 ORDER BY ordinal"
 )
+
+HELD = "SELECT workflow, queue, priority, 1 FROM runs WHERE is_held = 1 AND is_latest = 1 ORDER BY ordinal"
+
+ACTIVE_ROOTS = (
+    "SELECT workflow, queue, priority, 0 FROM runs WHERE status IN ('RUNNING', 'WAITING') AND is_held = 0"
+    " AND is_latest = 1 AND parent IS NULL AND queue = ?1"
+)
+
+# Children that don't follow their parent: a crash came between its commit and theirs.
+LEFT_BEHIND = (
+    "SELECT c.workflow, p.status <> 'PAUSED'"
+    " FROM runs c JOIN runs p ON p.workflow = c.parent AND p.is_latest = 1"
+    " WHERE c.status IN ('PENDING', 'RUNNING', 'WAITING', 'PAUSED', 'STUCK', 'STRANDED') AND c.is_latest = 1"
+    " AND c.parent IS NOT NULL"
+    " AND ((p.status = 'PAUSED' AND c.status IN ('PENDING', 'RUNNING', 'WAITING') AND c.bond <> 'detached')"
+    " OR (p.status IN ('COMPLETED', 'FAILED', 'CANCELLED') AND c.bond = 'cancel'))"
+    " ORDER BY c.ordinal"
+)
+
+TIMERS = (
+    "SELECT r.workflow, t.key, t.due_at FROM timers t JOIN runs r ON r.stream = t.stream"
+    " WHERE t.due_at >= ?1 AND t.due_at < ?2 ORDER BY t.due_at"
+)
+
+NEXT_TIMER = "SELECT min(due_at) FROM timers WHERE due_at >= ?1"
+
+SLEEPING = (
+    "SELECT EXISTS (SELECT 1 FROM timers t JOIN runs r ON r.stream = t.stream"
+    " WHERE r.status IN ('RUNNING', 'WAITING'))"
+)
+
+IS_KNOWN_SIGNAL = "SELECT 1 FROM signal_ids WHERE workflow = ?1 AND name = ?2 AND dedup = ?3"
 
 STRANDED_OF = "SELECT workflow FROM runs WHERE status = 'STRANDED' AND function = ?1 ORDER BY ordinal"
 
@@ -48,6 +85,9 @@ HISTORY = (
 )
 HISTORY_OF_LATEST = HISTORY.format(which="r.is_latest = 1")
 HISTORY_OF_RUN = HISTORY.format(which="r.run = ?2")
+
+
+RUN_TO_REPLAY = "SELECT r.stream, r.function, r.status FROM runs r WHERE r.workflow = ?1 AND {which}"
 
 
 class RunRow(msgspec.Struct, frozen=True, array_like=True):
@@ -69,6 +109,11 @@ class RunRow(msgspec.Struct, frozen=True, array_like=True):
     status_text: str
     progress: float | None
     problem: str
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its outcome is recorded."""
+        return self.status in ("COMPLETED", "FAILED", "CANCELLED")
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):

@@ -52,7 +52,9 @@ _CREATE = (
         status        TEXT    NOT NULL,
         parent        TEXT,
         parent_step   TEXT,
+        bond          TEXT,
         owes_parent   INTEGER NOT NULL DEFAULT 0,
+        is_held       INTEGER NOT NULL DEFAULT 0,
         run_group     TEXT    NOT NULL,
         priority      INTEGER NOT NULL,
         retried_from  TEXT,
@@ -68,6 +70,25 @@ _CREATE = (
     "CREATE INDEX runs_unfinished ON runs (status, ordinal)"
     " WHERE status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')",
     "CREATE INDEX runs_by_parent ON runs (parent) WHERE parent IS NOT NULL",
+    "CREATE INDEX runs_owing ON runs (stream) WHERE owes_parent = 1",
+    "CREATE INDEX runs_held ON runs (queue) WHERE is_held = 1",
+    # An index of the truth: children that a run asked for, until the child's own stream says that it exists
+    # (or tries again). After a crash between the two commits the parent is brought to life and asks again.
+    """
+    CREATE TABLE spawns (
+        child      TEXT    PRIMARY KEY,
+        stream     INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    # An index of the truth: `dedup` of each signal that had one, for all runs of a workflow.
+    """
+    CREATE TABLE signal_ids (
+        workflow   TEXT    NOT NULL,
+        name       TEXT    NOT NULL,
+        dedup      TEXT    NOT NULL,
+        PRIMARY KEY (workflow, name, dedup)
+    ) STRICT, WITHOUT ROWID
+    """,
     # An index of the truth: what falls due for runs that may not be in memory.
     """
     CREATE TABLE timers (

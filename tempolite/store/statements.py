@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import zlib
 
+import msgspec
+
 from tempolite.actors.messages import Statement, Write
 from tempolite.core.events import BODIES, Entry, RunCreated, encode_body
 from tempolite.core.identifiers import StreamId, WorkflowId
@@ -21,17 +23,41 @@ INSERT_EVENT = Statement(
 INSERT_RUN = Statement(
     "insert run",
     "INSERT INTO runs (stream, workflow, run, ordinal, function, queue, status, parent, parent_step,"
-    " run_group, priority, retried_from, forked_from, created_at, finished_at, problem, owes_parent) VALUES",
-    columns=17,
+    " bond, run_group, priority, retried_from, forked_from, created_at, finished_at, problem, owes_parent,"
+    " is_held) VALUES",
+    columns=19,
     rank=1,
     is_insert=True,
 )
 
 UPDATE_RUN = Statement(
     "update run",
-    "UPDATE runs SET status = ?2, finished_at = ?3, problem = ?4, owes_parent = ?5 WHERE stream = ?1",
-    columns=5,
+    "UPDATE runs SET status = ?2, finished_at = ?3, problem = ?4, owes_parent = ?5, is_held = ?6"
+    " WHERE stream = ?1",
+    columns=6,
     rank=2,
+)
+
+CONTINUE_RUN = Statement(
+    "continue run",
+    # The next run takes over the place in listings; in the same batch its row was inserted.
+    "UPDATE runs SET is_latest = 0 WHERE stream = ?1",
+    columns=1,
+    rank=3,
+)
+
+KEEP_PLACE = Statement(
+    "keep place",
+    "UPDATE runs SET ordinal = (SELECT ordinal FROM runs WHERE stream = ?2) WHERE stream = ?1",
+    columns=2,
+    rank=3,
+)
+
+SET_STATUS_TEXT = Statement(
+    "set status text",
+    "UPDATE runs SET status_text = ?2, progress = ?3 WHERE stream = ?1",
+    columns=3,
+    rank=3,
 )
 
 SETTLE_CHILD = Statement(
@@ -64,6 +90,30 @@ CLEAR_TIMERS = Statement(
     rank=6,
 )
 
+SPAWN = Statement(
+    "spawn",
+    "INSERT OR REPLACE INTO spawns (child, stream) VALUES",
+    columns=2,
+    rank=7,
+    is_insert=True,
+)
+
+SPAWNED = Statement(
+    "spawned",
+    # The child's stream speaks for itself now.
+    "DELETE FROM spawns WHERE child = ?1",
+    columns=1,
+    rank=8,
+)
+
+NOTE_SIGNAL = Statement(
+    "note signal",
+    "INSERT OR IGNORE INTO signal_ids (workflow, name, dedup) VALUES",
+    columns=3,
+    rank=9,
+    is_insert=True,
+)
+
 
 _TYPE_SEEDS = {name: zlib.crc32(name.encode()) for name in BODIES}
 
@@ -82,13 +132,31 @@ def insert_event(stream: StreamId, entry: Entry) -> Write:
     return INSERT_EVENT, (stream, seq, type_name, step, attempt, payload.decode(), at, check)
 
 
-Latest = tuple[str, int | None, str, bool]
-"""Status, finished_at, problem and owes_parent as of a turn."""
+class Latest(msgspec.Struct, frozen=True):
+    """What changes in a run's row.
+
+    Attributes:
+        status: of the run.
+        finished_at: µs since the epoch.
+        problem: why it is stuck or stranded.
+        owes_parent: its outcome is recorded, and may not be in its parent's stream.
+        is_held: it waits for its queue's ``max_runs``.
+    """
+
+    status: Status
+    finished_at: int | None = None
+    problem: str = ""
+    owes_parent: bool = False
+    is_held: bool = False
+
+    def row(self) -> tuple[str, int | None, str, int, int]:
+        """As the statements take it."""
+        return self.status.value, self.finished_at, self.problem, int(self.owes_parent), int(self.is_held)
 
 
 def insert_run(stream: StreamId, workflow: WorkflowId, created: RunCreated, at: int, latest: Latest) -> Write:
     """The run's row."""
-    status, finished_at, problem, owes_parent = latest
+    status, finished_at, problem, owes_parent, is_held = latest.row()
     row = (
         stream,
         workflow,
@@ -99,6 +167,7 @@ def insert_run(stream: StreamId, workflow: WorkflowId, created: RunCreated, at: 
         status,
         created.parent,
         created.parent_step,
+        bond(created),
         created.run_group,
         created.priority,
         created.retried_from,
@@ -106,13 +175,19 @@ def insert_run(stream: StreamId, workflow: WorkflowId, created: RunCreated, at: 
         at,
         finished_at,
         problem,
-        int(owes_parent),
+        owes_parent,
+        is_held,
     )
     return INSERT_RUN, row
 
 
-def update_run(
-    stream: StreamId, status: Status, finished_at: int | None, problem: str, owes_parent: bool
-) -> Write:
+def update_run(stream: StreamId, latest: Latest) -> Write:
     """What changed in the run's row."""
-    return UPDATE_RUN, (stream, status.value, finished_at, problem, int(owes_parent))
+    return UPDATE_RUN, (stream, *latest.row())
+
+
+def bond(created: RunCreated) -> str | None:
+    """How a child hangs on its parent: what ``on_parent_close`` says, or ``detached``."""
+    if created.parent is None:
+        return None
+    return "detached" if created.detached else created.on_parent_close

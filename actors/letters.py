@@ -1,0 +1,45 @@
+"""Letters to runs that can't take them: who waits for an answer is told why there will be none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tempolite.actors.controls import Asked, Enqueue, QueryArrived, Resume
+from tempolite.actors.futures import Reply
+from tempolite.actors.messages import StartRun, TryAgain
+from tempolite.actors.run_store import StoredRun
+from tempolite.errors import InvalidState, WorkflowAlreadyExists, WorkflowFinished
+
+
+def wakes_finished(letter: Any, status: str) -> bool:
+    """Whether a finished run must come to life for it."""
+    if not isinstance(letter, Asked):
+        return isinstance(letter, TryAgain)
+    if isinstance(letter.message, Resume):
+        return status != "COMPLETED" and not letter.message.by_parent
+    return isinstance(letter.message, QueryArrived)
+
+
+def fail_asked(letters: Iterable[Any], error: Exception) -> None:
+    """Whoever waits for an answer to one of these is told why there will be none."""
+    for letter in letters:
+        reply: Reply[Any] | None = letter.reply if isinstance(letter, Asked) else None
+        if reply is not None and not reply.is_set:
+            reply.fail(error)
+
+
+def refuse_finished(stored: StoredRun, letter: Any) -> None:
+    """The run has its outcome."""
+    if isinstance(letter, Asked):
+        text = f"workflow {stored.workflow!r} is {stored.status}"
+        is_of_state = isinstance(letter.message, (Resume, Enqueue))
+        fail_asked([letter], InvalidState(text) if is_of_state else WorkflowFinished(text))
+
+
+def id_is_taken(message: StartRun, found: StoredRun) -> WorkflowAlreadyExists:
+    """The id that a new run was to have belongs to another one."""
+    return WorkflowAlreadyExists(
+        f"workflow {message.workflow!r} exists, of function {found.function}; "
+        f"asked for was {message.created.function}"
+    )

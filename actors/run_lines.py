@@ -1,0 +1,72 @@
+"""Root runs of the queues that limit them: who has to wait, when it begins and when it is resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from tempolite.actors.controls import Asked, Enqueue, Resume
+from tempolite.actors.messages import StartRun
+from tempolite.actors.run_store import InLine
+from tempolite.core.admission import RunLine
+from tempolite.core.identifiers import WorkflowId
+
+
+class RunLines:
+    """The lines of all queues that have one.
+
+    Args:
+        max_runs: of each queue that limits its root runs.
+    """
+
+    def __init__(self, max_runs: Mapping[str, int]) -> None:
+        self._lines = {queue: RunLine(limit) for queue, limit in max_runs.items()}
+
+    @property
+    def queues(self) -> list[str]:
+        """Queues that limit their root runs."""
+        return list(self._lines)
+
+    def add(self, queue: str, max_runs: int) -> None:
+        """A new queue limits its root runs."""
+        self._lines[queue] = RunLine(max_runs)
+
+    def admit(self, message: StartRun) -> StartRun:
+        """A new root run may have to wait; a child never does."""
+        created = message.created
+        line = self._lines.get(created.queue)
+        if line is None or created.parent is not None or created.deferred:
+            return message
+        if line.enter(message.workflow, created.priority):
+            return message
+        return msgspec.structs.replace(message, created=msgspec.structs.replace(created, held=True))
+
+    def hold_back(self, workflow: WorkflowId, queue: str, parent: str | None, letter: Any) -> Any:
+        """A root run that is resumed or enqueued may have to wait."""
+        line = self._lines.get(queue)
+        if line is None or parent is not None or not isinstance(letter, Asked):
+            return letter
+        if not isinstance(letter.message, (Resume, Enqueue)) or line.enter(workflow):
+            return letter
+        return Asked(msgspec.structs.replace(letter.message, held=True), letter.reply)
+
+    def leave(self, workflow: WorkflowId, queue: str) -> list[WorkflowId]:
+        """A run is not active any more; these are, now."""
+        line = self._lines.get(queue)
+        if line is None:
+            return []
+        line.leave(workflow)
+        return line.admit()
+
+    def recover(self, runs: Iterable[InLine]) -> list[WorkflowId]:
+        """Those that the engine before had active keep their place; gives those that have one now."""
+        admitted = []
+        for run in sorted(runs, key=lambda run: run.is_held):
+            line = self._lines.get(run.queue)
+            if line is not None and not run.is_held:
+                line.take_back(run.workflow)
+            elif line is None or line.enter(run.workflow, run.priority):
+                admitted.append(run.workflow)
+        return admitted

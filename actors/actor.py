@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import pykka
@@ -46,7 +47,9 @@ def receives(*messages: type) -> Callable[[Any], Any]:
 
 
 class Ref(ActorRef[Any]):
-    """Pykka's reference, telling in one call what the inbox is going to look at anyway."""
+    """Pykka's reference; what it tells goes without an envelope, which only a question needs."""
+
+    actor_inbox: Inbox
 
     def tell(self, message: Any) -> None:
         """Sends a message.
@@ -54,9 +57,17 @@ class Ref(ActorRef[Any]):
         Raises:
             ActorDeadError: the actor has stopped.
         """
-        if self.actor_stopped.is_set():
+        inbox = self.actor_inbox
+        if inbox.is_closed:
             raise ActorDeadError(f"{self} not found")
-        self.actor_inbox.put(Envelope(message))
+        inbox.put(message)
+
+
+def tell_if_alive(ref: ActorRef[Any], message: Any) -> None:
+    """Sends a message that means nothing to an actor of ours that has stopped."""
+    inbox: Any = ref.actor_inbox
+    if not inbox.is_closed:
+        inbox.put(message)
 
 
 class Flag:
@@ -77,64 +88,65 @@ class Flag:
 
 
 class Inbox:
-    """An actor's mail, and the way it tells its dispatcher of it."""
+    """An actor's mail, and the way it tells its dispatcher of it.
 
-    __slots__ = ("_actor", "_announce", "_dispatcher", "_is_closed", "_mail")
+    What was told lies here as it is; what was asked is an ``Envelope``, with the reply that waits.
+
+    Attributes:
+        mail: letters, the oldest first; the actor takes them from here.
+        is_closed: the actor has stopped.
+    """
+
+    __slots__ = ("_actor", "_announce", "_dispatcher", "is_closed", "mail")
 
     def __init__(self) -> None:
-        self._mail: deque[Envelope[Any]] = deque()
+        self.mail: deque[Any] = deque()
         self._dispatcher: Dispatcher | None = None
-        self._announce: Callable[[Inbox], None] | None = None
+        self._announce: Callable[[], None] | None = None
         self._actor: Actor | None = None
-        self._is_closed = False
+        self.is_closed = False
 
     def bind(self, actor: Actor, dispatcher: Dispatcher) -> None:
         """From now on mail is announced; what came before is announced now."""
         self._actor, self._dispatcher = actor, dispatcher
-        self._announce = dispatcher.ready.append
-        for _ in range(len(self._mail)):
-            self._announce(self)
-        if self._mail and dispatcher.may_sleep:
+        self._announce = partial(dispatcher.ready.append, actor)
+        for _ in range(len(self.mail)):
+            self._announce()
+        if self.mail and dispatcher.may_sleep:
             dispatcher.wake()
 
-    def put(self, envelope: Envelope[Any], /) -> None:
-        """Adds mail, from any thread."""
-        self._mail.append(envelope)
+    def put(self, letter: Any, /) -> None:
+        """Adds a message, or an envelope with a question, from any thread."""
+        self.mail.append(letter)
         # Append first, then look: whoever closes looks at the mail after closing, so one of both sees it.
-        if self._is_closed:
+        if self.is_closed:
             self._refuse_mail()
-        elif self._announce is not None:
-            self._announce(self)
+        elif (announce := self._announce) is not None:
+            announce()
             # The sleeper sets the flag, then looks at the mail; we add mail, then look at the flag.
             if self._dispatcher.may_sleep:  # type: ignore[union-attr]
                 self._dispatcher.wake()  # type: ignore[union-attr]
 
-    def get(self) -> Envelope[Any]:
-        """The oldest mail."""
-        return self._mail.popleft()
+    def get(self) -> Any:
+        """The oldest letter."""
+        return self.mail.popleft()
 
     def empty(self) -> bool:
         """Whether there is no mail."""
-        return not self._mail
-
-    def deliver_one(self) -> None:
-        """Hands the oldest message to the actor; a closed inbox has none."""
-        actor = self._actor
-        if actor is not None and self._mail:
-            actor.handle(self._mail.popleft())
+        return not self.mail
 
     def take_told(self) -> list[Any]:
         """Takes out what was told and not yet read; what was asked stays, to be refused."""
-        envelopes = list(self._mail)
-        self._mail.clear()
-        self._mail.extend(envelope for envelope in envelopes if envelope.reply_to is not None)
-        return [envelope.message for envelope in envelopes if envelope.reply_to is None]
+        letters = list(self.mail)
+        self.mail.clear()
+        self.mail.extend(letter for letter in letters if type(letter) is Envelope)
+        return [letter for letter in letters if type(letter) is not Envelope]
 
     def close(self) -> None:
         """No more mail: what is left is refused, and so is what comes later."""
-        self._is_closed = True
+        self.is_closed = True
         self._refuse_mail()
-        self._actor = None
+        self._actor = self._announce = None
 
     @property
     def owner(self) -> Actor | None:
@@ -142,19 +154,27 @@ class Inbox:
         return self._actor
 
     def _refuse_mail(self) -> None:
-        while self._mail:
+        while self.mail:
             try:
-                envelope = self._mail.popleft()
+                letter = self.mail.popleft()
             except IndexError:
                 return
-            if envelope.reply_to is not None:
+            if type(letter) is Envelope and letter.reply_to is not None:
                 _settle_quietly(
-                    envelope.reply_to, ActorDeadError("the actor stopped before it read the message")
+                    letter.reply_to, ActorDeadError("the actor stopped before it read the message")
                 )
 
 
 class Actor(pykka.Actor):
-    """An actor without a thread; subclasses mark their handlers with :func:`receives`."""
+    """An actor without a thread; subclasses mark their handlers with :func:`receives`.
+
+    Attributes:
+        dispatcher: who runs it, from its launch on.
+        reply_to: waits for the answer to the question under way; None where there is none.
+    """
+
+    dispatcher: Dispatcher
+    actor_inbox: Inbox
 
     _handlers: ClassVar[dict[type, Callable[[Any, Any], Any]]] = {}
 
@@ -183,20 +203,22 @@ class Actor(pykka.Actor):
 
     def launch(self, dispatcher: Dispatcher) -> ActorRef[Self]:
         """Starts the actor on a dispatcher (``start`` is Pykka's, which registers globally)."""
-        self._dispatcher = dispatcher
+        self.dispatcher = dispatcher
         self._start_actor_loop()
         return self.actor_ref
 
-    @property
-    def dispatcher(self) -> Dispatcher:
-        """Who runs this actor."""
-        return self._dispatcher
+    def handle_next(self) -> None:
+        """The oldest letter, contained: nothing that a handler raises gets past here.
 
-    def handle(self, envelope: Envelope[Any]) -> None:
-        """One message, contained: nothing that a handler raises gets past here."""
-        reply_to: Any = envelope.reply_to
+        Called once for each letter; one that has been refused meanwhile, because the actor stopped, is gone.
+        """
+        inbox = self.actor_inbox
+        if inbox.is_closed or not inbox.mail:
+            return
+        message, reply_to = inbox.mail.popleft(), None
+        if type(message) is Envelope:
+            message, reply_to = message.message, message.reply_to
         self.reply_to = reply_to
-        message = envelope.message
         handler = self._handlers.get(type(message))
         try:
             # What has no handler of ours may be one of Pykka's own messages: stop, or a proxy's.
@@ -227,7 +249,7 @@ class Actor(pykka.Actor):
 
     def _stop(self) -> None:
         self.actor_stopped.set()
-        self.actor_inbox.close()  # type: ignore[attr-defined]
+        self.actor_inbox.close()
         try:
             self.on_stop()
         except BaseException as error:
@@ -242,9 +264,7 @@ class Actor(pykka.Actor):
         return Reply()
 
     def _start_actor_loop(self) -> None:
-        inbox = self.actor_inbox
-        assert isinstance(inbox, Inbox)
-        inbox.bind(self, self._dispatcher)
+        self.actor_inbox.bind(self, self.dispatcher)
         try:
             self.on_start()
         except BaseException as error:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from tempolite import errors
+from tempolite.actors.actor import tell_if_alive
 from tempolite.actors.dispatcher import TimerHandle
 from tempolite.actors.messages import ActivityEnded, ActivityJob, ActivityLost
 from tempolite.core.failure import Failure
@@ -69,8 +70,7 @@ class Attempt(msgspec.Struct, eq=False):
 
     def _tell(self, message: ActivityEnded | ActivityLost) -> None:
         # The run may be gone: finished, or put away with nothing in flight.
-        if self.job.sender.is_alive():
-            self.job.sender.tell(message)
+        tell_if_alive(self.job.sender, message)
 
 
 class Seat(msgspec.Struct, eq=False):

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from tempolite.actors.actor import Inbox
+from tempolite.actors.actor import Actor
 from tempolite.actors.clock import Clock, VirtualClock
 from tempolite.actors.futures import Reply, enter_round
 
@@ -57,7 +57,7 @@ class Dispatcher(Protocol):
 
     clock: Clock
     ready: Any
-    """Has an ``append`` that takes an inbox once for each message that lies in it; from any thread."""
+    """Has an ``append`` that takes an actor once for each letter in its inbox; from any thread."""
     may_sleep: bool
     """Whether who appended must call ``wake``."""
 
@@ -119,7 +119,7 @@ class ThreadDispatcher:
     def __init__(self, name: str, clock: Clock) -> None:
         self.clock = clock
         self._name = name
-        self.ready: deque[Inbox] = deque()
+        self.ready: deque[Actor] = deque()
         self.may_sleep = False
         self._timers = _Timers()
         self._hooks: list[Callable[[], None]] = []
@@ -192,7 +192,7 @@ class ThreadDispatcher:
             if not ready:
                 return
             try:
-                ready.popleft().deliver_one()
+                ready.popleft().handle_next()
             except BaseException:
                 # An actor contains its own failures; this is a report or a callback that failed.
                 logger.exception("what an actor's failure was reported to failed")
@@ -237,7 +237,7 @@ class SeededDispatcher:
         self.clock: Clock = clock or VirtualClock()
         self.seed = seed
         self._random = random.Random(seed)
-        self.ready: list[Inbox] = []
+        self.ready: list[Actor] = []
         self.may_sleep = False
         self._timers = _Timers()
         self._hooks: list[Callable[[], None]] = []
@@ -300,7 +300,7 @@ class SeededDispatcher:
         if choices:
             pick = self._random.randrange(choices)
             if pick < len(self.ready):
-                self.ready.pop(pick).deliver_one()
+                self.ready.pop(pick).handle_next()
             else:
                 self._hooks.pop(pick - len(self.ready))()
             return True

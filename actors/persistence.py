@@ -20,7 +20,7 @@ from typing import Any
 
 import apsw
 
-from tempolite.actors.actor import Actor, receives
+from tempolite.actors.actor import Actor, receives, tell_if_alive
 from tempolite.actors.database_file import DatabaseFile, run
 from tempolite.actors.messages import Commit, CommitFailed, Committed, Flush, Statement, Write
 from tempolite.errors import DatabaseDamaged, StorageFailed, StorageFull
@@ -141,7 +141,7 @@ class PersistenceActor(Actor):
             )
         else:
             for commit in batch:
-                _tell(commit, Committed(commit.turn))
+                tell_if_alive(commit.sender, Committed(commit.turn))
             self._checkpoint_if_due()
 
     def abandon(self) -> None:
@@ -299,5 +299,4 @@ def _grouped(batch: list[Commit]) -> dict[Statement, list[tuple[Any, ...]]]:
 
 def _tell(commit: Commit, answer: Committed | CommitFailed) -> None:
     # The sender may be gone: a run that was discarded doesn't wait for its answer.
-    if commit.sender.is_alive():
-        commit.sender.tell(answer)
+    tell_if_alive(commit.sender, answer)

@@ -237,7 +237,7 @@ class WorkflowActor(Actor):
 
     def take_mail(self) -> list[Any]:
         """What was taken and is not durable, and what waits; used when the run is brought to life anew."""
-        unread = self.actor_inbox.take_told()  # type: ignore[attr-defined]
+        unread = self.actor_inbox.take_told()
         mail = [*self._taken, *self._mail, *unread]
         return [message for message in mail if not isinstance(message, (Begin, Committed, CommitFailed))]
 

@@ -89,7 +89,7 @@ def test_a_letter_that_comes_while_the_inbox_is_closed_is_refused() -> None:
     probe, reply = Probe(), Reply[Any]()
     probe.launch(SeededDispatcher(seed=1))
     inbox: Any = probe.actor_inbox
-    inbox._mail = LateMail(lambda: inbox.put(Envelope(Say(), reply_to=reply)))
+    inbox.mail = LateMail(lambda: inbox.put(Envelope(Say(), reply_to=reply)))
 
     probe.stop_now()
 

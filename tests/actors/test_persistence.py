@@ -70,11 +70,11 @@ def test_nothing_is_answered_before_it_is_written(tmp_path: Path) -> None:
     """Until the batch is closed there is no answer and no row; after it there are both."""
     with desk(tmp_path / "t.db") as at:
         at.actor.on_commit(Commit(at.sender.actor_ref, 1, [event(1)]))
-        assert (at.streams(), len(at.sender.actor_inbox._mail)) == ([], 0)  # type: ignore[attr-defined]
+        assert (at.streams(), len(at.sender.actor_inbox.mail)) == ([], 0)  # type: ignore[attr-defined]
 
         at.actor.flush()
 
-        assert (at.streams(), len(at.sender.actor_inbox._mail)) == ([1], 1)  # type: ignore[attr-defined]
+        assert (at.streams(), len(at.sender.actor_inbox.mail)) == ([1], 1)  # type: ignore[attr-defined]
 
 
 def test_a_flush_is_answered_when_what_waited_is_written(tmp_path: Path) -> None:

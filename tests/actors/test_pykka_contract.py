@@ -151,8 +151,8 @@ def test_a_stop_is_a_message_that_handle_receive_obeys() -> None:
     actor.launch(SeededDispatcher(seed=1))
     actor.actor_ref.stop(block=False)
 
-    envelope = actor.actor_inbox.get()
-    actor.handle(envelope)
+    envelope = actor.actor_inbox.mail[0]
+    actor.handle_next()
 
     assert type(envelope.message) is messages._ActorStop
     assert not actor.actor_ref.is_alive()

@@ -17,7 +17,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
 
 import pykka
 from pykka import ActorDeadError, ActorRef
@@ -57,10 +57,9 @@ class Ref(ActorRef[Any]):
         Raises:
             ActorDeadError: the actor has stopped.
         """
-        inbox = self.actor_inbox
-        if inbox.is_closed:
+        if self.actor_inbox.is_closed:
             raise ActorDeadError(f"{self} not found")
-        inbox.put(message)
+        self.actor_inbox.put(message)
 
 
 def tell_if_alive(ref: ActorRef[Any], message: Any) -> None:
@@ -213,11 +212,32 @@ class Actor(pykka.Actor):
         Called once for each letter; one that has been refused meanwhile, because the actor stopped, is gone.
         """
         inbox = self.actor_inbox
-        if inbox.is_closed or not inbox.mail:
+        if not inbox.mail or inbox.is_closed:
             return
-        message, reply_to = inbox.mail.popleft(), None
-        if type(message) is Envelope:
-            message, reply_to = message.message, message.reply_to
+        letter = inbox.mail.popleft()
+        handler = self._handlers.get(type(letter))
+        if handler is None:
+            # An envelope: somebody waits for the answer. What was told, which is nearly all, goes on here.
+            self._answer(letter)
+            return
+        try:
+            handler(self, letter)
+        except BaseException as error:
+            self._contain(error, None)
+
+    def on_receive(self, message: Any) -> Any:
+        """A message that there is no handler for."""
+        raise TypeError(f"{type(self).__name__} does not understand {type(message).__name__}")
+
+    def stop_now(self) -> None:
+        """Ends the actor within its own dispatcher thread: mail that is left is refused."""
+        self._stop()
+
+    def _answer(self, letter: Any) -> None:
+        """A question, or a message without a handler of ours."""
+        message, reply_to = letter, None
+        if type(letter) is Envelope:
+            message, reply_to = letter.message, cast("Reply[Any] | None", letter.reply_to)
         self.reply_to = reply_to
         handler = self._handlers.get(type(message))
         try:
@@ -228,14 +248,8 @@ class Actor(pykka.Actor):
         else:
             if reply_to is not None and response is not LATER:
                 reply_to.set(response)
-
-    def on_receive(self, message: Any) -> Any:
-        """A message that there is no handler for."""
-        raise TypeError(f"{type(self).__name__} does not understand {type(message).__name__}")
-
-    def stop_now(self) -> None:
-        """Ends the actor within its own dispatcher thread: mail that is left is refused."""
-        self._stop()
+        finally:
+            self.reply_to = None
 
     def _contain(self, error: BaseException, reply_to: Reply[Any] | None) -> None:
         if reply_to is not None and not reply_to.is_set:

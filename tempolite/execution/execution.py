@@ -362,7 +362,12 @@ class Execution:
     def _run_code(self) -> None:
         """Runs the code until it waits for something that has no outcome yet."""
         try:
-            runner = self._runner or self._make_runner()
+            runner = self._runner
+            if runner is None:
+                runner = self._make_runner()
+            elif not self.steps.deliver_next():
+                # Code that waits is woken only with something new for it.
+                return
             while True:
                 runner.run()
                 if self.log.ended is not None:

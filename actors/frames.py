@@ -1,15 +1,16 @@
-"""What the engine and a worker process say to each other, and how it is framed.
+"""What the engine and a worker process say to each other, and how it is packed.
 
-A frame is ``length (u32) · its check (u32) · CRC-32 of the body (u32) · body (msgpack)``. A check that fails
-means that somebody else wrote into the socket: the worker is given up. The length has a check of its own, so
-that nobody waits for the rest of a frame that never was one.
+A packet is ``length (u32) · its check (u32) · CRC-32 of the body (u32) · body``, and its body is a list of
+frames (msgpack): what is said together costs one check and one pass of the decoder. A check that fails means
+that somebody else wrote into the socket: the worker is given up. The length has a check of its own, so that
+nobody waits for the rest of a packet that never was one.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ import msgspec
 from tempolite.core.failure import Failure
 
 FRAME_MAX = 256 * 2**20
+PACKET_BYTES = 2**20
+"""What is waiting to be said goes into a packet of its own beyond this size."""
 _HEAD = struct.Struct("<III")
 _LENGTH_MARK = 0x7465_6D70
 """Makes the check of a length differ from the length, of 0 too."""
@@ -142,22 +145,28 @@ ToWorker = Hello | Ship | Run | Revoke | Forget
 FromWorker = Ready | Started | Done | Failed | Unknown | Revoked
 
 _ENCODER = msgspec.msgpack.Encoder()
-TO_WORKER: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
-FROM_WORKER: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
+TO_WORKER: msgspec.msgpack.Decoder[list[ToWorker]] = msgspec.msgpack.Decoder(list[ToWorker])
+FROM_WORKER: msgspec.msgpack.Decoder[list[FromWorker]] = msgspec.msgpack.Decoder(list[FromWorker])
+"""Decode the body of a packet."""
 
 
 class BrokenFrame(Exception):
     """The bytes are not what one of us wrote."""
 
 
-def pack(frame: ToWorker | FromWorker) -> bytes:
-    """A frame as bytes."""
-    body = _ENCODER.encode(frame)
+def pack(*said: ToWorker | FromWorker) -> bytes:
+    """Frames as one packet."""
+    return pack_all(said)
+
+
+def pack_all(said: Sequence[ToWorker | FromWorker]) -> bytes:
+    """A list of frames as one packet."""
+    body = _ENCODER.encode(said)
     return _HEAD.pack(len(body), len(body) ^ _LENGTH_MARK, zlib.crc32(body)) + body
 
 
 class FrameBuffer:
-    """Puts frames together from what a socket gives."""
+    """Puts packets together from what a socket gives."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
@@ -167,24 +176,24 @@ class FrameBuffer:
         self._bytes += data
 
     def bodies(self) -> Iterator[bytes]:
-        """Takes out every frame that is complete.
+        """Takes out the body of every packet that is complete.
 
         Raises:
-            BrokenFrame: a frame is too long, or its check fails.
+            BrokenFrame: a packet is too long, or its check fails.
         """
         at = 0
         try:
             while len(self._bytes) - at >= _HEAD.size:
                 length, length_check, check = _HEAD.unpack_from(self._bytes, at)
                 if length > FRAME_MAX or length ^ _LENGTH_MARK != length_check:
-                    raise BrokenFrame(f"a frame of {length} bytes")
+                    raise BrokenFrame(f"a packet of {length} bytes")
                 begin = at + _HEAD.size
                 if len(self._bytes) < begin + length:
                     return
                 body = bytes(self._bytes[begin : begin + length])
                 at = begin + length
                 if zlib.crc32(body) != check:
-                    raise BrokenFrame("the check of a frame fails")
+                    raise BrokenFrame("the check of a packet fails")
                 yield body
         finally:
             if at:

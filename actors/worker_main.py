@@ -18,6 +18,7 @@ import asyncio
 import fcntl
 import importlib
 import os
+import queue
 import select
 import signal
 import socket
@@ -31,7 +32,7 @@ from typing import Any, Protocol
 from tempolite.actors import frames
 from tempolite.core.failure import Failure
 
-RECEIVE_BYTES = 256 * 1024
+RECEIVE_BYTES = 64 * 1024
 FD_FROM = 512
 """Our descriptors have numbers from here."""
 
@@ -79,7 +80,8 @@ class Worker:
         self._buffer = frames.FrameBuffer()
         self._send_lock = threading.Lock()
         self._pending: deque[frames.Run] = deque()
-        self._has_pending = threading.Semaphore(0)
+        # One ticket for each pending job; a Semaphore of Python code would cost more than a short activity.
+        self._has_pending: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._calls: dict[int, Any] = {}
         self._missing: dict[int, str] = {}
         self._interpreter: Interpreter
@@ -111,7 +113,7 @@ class Worker:
 
     def _serve_one_by_one(self) -> None:
         while True:
-            self._has_pending.acquire()
+            self._has_pending.get()
             run = self._take()
             if run is not None:
                 self._is_busy = True
@@ -127,7 +129,7 @@ class Worker:
         tasks: set[asyncio.Task[None]] = set()
         while True:
             await free.acquire()
-            await loop.run_in_executor(waiter, self._has_pending.acquire)
+            await loop.run_in_executor(waiter, self._has_pending.get)
             run = self._take()
             if run is None:
                 free.release()
@@ -202,9 +204,9 @@ class Worker:
     def _receive_hello(self) -> frames.Hello:
         while True:
             for body in self._buffer.bodies():
-                frame = frames.TO_WORKER.decode(body)
-                assert isinstance(frame, frames.Hello), "the first frame is Hello"
-                return frame
+                (hello,) = frames.TO_WORKER.decode(body)
+                assert isinstance(hello, frames.Hello), "the first packet is Hello"
+                return hello
             self._buffer.feed(self._receive())
 
     def _read(self) -> None:
@@ -212,7 +214,8 @@ class Worker:
         try:
             while True:
                 for body in self._buffer.bodies():
-                    self._on_frame(frames.TO_WORKER.decode(body))
+                    for frame in frames.TO_WORKER.decode(body):
+                        self._on_frame(frame)
                 self._buffer.feed(self._receive())
         except BaseException:
             os._exit(EXIT_BROKEN)
@@ -228,7 +231,7 @@ class Worker:
         match frame:
             case frames.Run():
                 self._pending.append(frame)
-                self._has_pending.release()
+                self._has_pending.put(None)
             case frames.Ship():
                 self._load(frame)
             case frames.Revoke():

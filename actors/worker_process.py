@@ -30,12 +30,13 @@ logger = logging.getLogger("tempolite")
 CALLS_MAX = 1_000
 """Callables that a worker keeps; the one not used for longest is forgotten."""
 
-RECEIVE_BYTES = 256 * 1024
+RECEIVE_BYTES = 64 * 1024
+"""Small enough to come from the heap: for larger buffers each reading maps memory and gives it back."""
 _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[3]);"
     "from tempolite.actors.worker_main import main; main(int(sys.argv[1]), int(sys.argv[2]))"
 )
-_PACKAGE_FOLDER = str(Path(__file__).absolute().parents[1])
+_PACKAGE_FOLDER = str(Path(__file__).absolute().parents[2])
 
 
 class ShippableCall(Protocol):
@@ -83,7 +84,9 @@ class WorkerProcess:
         self._dispatcher = dispatcher
         self._on_frames, self._on_death = on_frames, on_death
         self._buffer = frames.FrameBuffer()
-        self._outgoing: list[bytes] = []
+        self._outgoing: list[frames.ToWorker] = []
+        self._outgoing_bytes = 0
+        self._packets: list[bytes] = []
         self._unsent = b""
         self._is_hooked = False
         self._calls: OrderedDict[Any, int] = OrderedDict()
@@ -93,6 +96,8 @@ class WorkerProcess:
         hello = _hello(settings, slots)
         self._spawn()
         self._say(hello)
+        # A packet of its own: what comes behind it is for the reader, which it makes.
+        self._pack()
 
     # ── what the pool asks for ──────────────────────────────────────────────────────────────────────────
 
@@ -100,7 +105,9 @@ class WorkerProcess:
         """Sends an attempt, and its callable if this worker has not seen it."""
         callable_id = self._ship(job.call.shipping())
         context = (str(job.workflow), str(job.step), job.attempt, job.idempotency_key)
-        self._say(frames.Run(job_id, callable_id, job.args, context, job.timeout_s is not None))
+        self._say(
+            frames.Run(job_id, callable_id, job.args, context, job.timeout_s is not None), len(job.args)
+        )
 
     def revoke(self, job_id: int) -> None:
         """Asks for an attempt back that has not begun."""
@@ -177,7 +184,7 @@ class WorkerProcess:
             return False
         self._buffer.feed(data)
         try:
-            said = [frames.FROM_WORKER.decode(body) for body in self._buffer.bodies()]
+            said = [frame for body in self._buffer.bodies() for frame in frames.FROM_WORKER.decode(body)]
         except (frames.BrokenFrame, msgspec.DecodeError) as error:
             logger.error("worker %d wrote something into its socket that is no frame: %s", self.pid, error)
             self._dispatcher.unwatch(self._socket.fileno())
@@ -225,26 +232,35 @@ class WorkerProcess:
             return known
         number, self._next_call = self._next_call, self._next_call + 1
         self._calls[shipping.identity] = number
-        self._say(frames.Ship(number, shipping.name, shipping.code))
+        self._say(frames.Ship(number, shipping.name, shipping.code), len(shipping.code))
         if len(self._calls) > CALLS_MAX:
             _, oldest = self._calls.popitem(last=False)
             self._say(frames.Forget(oldest))
         return number
 
-    def _say(self, frame: frames.ToWorker) -> None:
-        self._outgoing.append(frames.pack(frame))
+    def _say(self, frame: frames.ToWorker, size: int = 0) -> None:
+        self._outgoing.append(frame)
+        self._outgoing_bytes += size
+        if self._outgoing_bytes > frames.PACKET_BYTES:
+            self._pack()
         if not self._is_hooked:
             self._is_hooked = True
             self._dispatcher.before_sleep(self.flush)
 
+    def _pack(self) -> None:
+        self._packets.append(frames.pack_all(self._outgoing))
+        self._outgoing, self._outgoing_bytes = [], 0
+
     def flush(self) -> None:
         """Writes what was collected."""
         self._is_hooked = False
-        if self.is_gone or not self._outgoing:
+        if self._outgoing:
+            self._pack()
+        if self.is_gone or not self._packets:
             return
         was_waiting = bool(self._unsent)
-        self._unsent += b"".join(self._outgoing)
-        self._outgoing.clear()
+        self._unsent += b"".join(self._packets)
+        self._packets.clear()
         if not was_waiting:
             self._send_rest()
 

@@ -326,8 +326,12 @@ def test_a_thread_that_does_not_end_in_time_is_told() -> None:
     dispatcher, gate, signals = ThreadDispatcher("test-slow", SystemClock()), threading.Event(), Signals()
     dispatcher.start()
     ref = Probe().launch(dispatcher)
-    ref.tell(Do(partial(signals.note, "entered")))
-    ref.tell(Do(partial(gate.wait, DEADLINE_S)))
+
+    def hold() -> None:
+        signals.note("entered")
+        gate.wait(DEADLINE_S)
+
+    ref.tell(Do(hold))
     signals.wait_for("entered")
 
     assert not dispatcher.stop(0.01)

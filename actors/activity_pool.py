@@ -233,9 +233,8 @@ class ActivityPool(Actor):
         """The worker with the fewest attempts that has room; a new one where allowed."""
         best: Seat | None = None
         for seat in self._seats.values():
-            if seat.has_room(attempt, self.queue.slots, self._durations) and (
-                best is None or len(seat.attempts) < len(best.attempts)
-            ):
+            is_better = best is None or len(seat.attempts) < len(best.attempts)
+            if is_better and seat.has_room(attempt, self.queue.slots, self._durations):
                 best = seat
                 if not seat.attempts:
                     break
@@ -263,9 +262,11 @@ class ActivityPool(Actor):
             seat.attempts.pop(attempt.job_id, None)
             attempt.tell_failure(type(error), str(error))
             return
-        self._start_clocks(seat, now_s := self.dispatcher.clock.monotonic_s())
-        if len(seat.attempts) > self.queue.slots:
-            self._watch_for_stall(now_s)
+        if len(seat.attempts) <= self.queue.slots:
+            self._start_clocks(seat, self.dispatcher.clock.monotonic_s())
+        elif self._stall_timer is None:
+            # It waits behind those that run, whose clocks have been started.
+            self._watch_for_stall(self.dispatcher.clock.monotonic_s())
 
     def _start_clocks(self, seat: Seat, now_s: float) -> None:
         """Marks the attempts that are running by now."""

@@ -81,6 +81,7 @@ class Seat(msgspec.Struct, eq=False):
     is_ready: bool = False
     is_leaving: bool = False
     has_only_short: bool = True
+    has_one_alone: bool = False
 
     def has_room(self, attempt: Attempt, slots: int, durations: Durations) -> bool:
         """Whether the worker may be given this one too; beyond its slots only while all are short."""
@@ -89,7 +90,7 @@ class Seat(msgspec.Struct, eq=False):
             return False
         if count == 0:
             return True
-        if attempt.is_alone or next(iter(self.attempts.values())).is_alone:
+        if self.has_one_alone or attempt.is_alone:
             return False
         if count < slots:
             return True
@@ -99,8 +100,10 @@ class Seat(msgspec.Struct, eq=False):
 
     def add(self, attempt: Attempt, durations: Durations) -> None:
         """The worker is given it."""
-        was_short = self.has_only_short or not self.attempts
-        self.has_only_short = was_short and durations.is_short(attempt.job.call.name)
+        if not self.attempts:
+            self.has_only_short, self.has_one_alone = True, attempt.is_alone
+        if self.has_only_short:
+            self.has_only_short = durations.is_short(attempt.job.call.name)
         self.attempts[attempt.job_id] = attempt
 
     def revoke_behind(self, slots: int) -> None:

@@ -21,6 +21,7 @@ FRAME_MAX = 256 * 2**20
 PACKET_BYTES = 2**20
 """What is waiting to be said goes into a packet of its own beyond this size."""
 _HEAD = struct.Struct("<III")
+_HEAD_SIZE = _HEAD.size
 _LENGTH_MARK = 0x7465_6D70
 """Makes the check of a length differ from the length, of 0 too."""
 
@@ -181,20 +182,20 @@ class FrameBuffer:
         Raises:
             BrokenFrame: a packet is too long, or its check fails.
         """
-        at = 0
+        data, at, end = self._bytes, 0, len(self._bytes)
         try:
-            while len(self._bytes) - at >= _HEAD.size:
-                length, length_check, check = _HEAD.unpack_from(self._bytes, at)
+            while end - at >= _HEAD_SIZE:
+                length, length_check, check = _HEAD.unpack_from(data, at)
                 if length > FRAME_MAX or length ^ _LENGTH_MARK != length_check:
                     raise BrokenFrame(f"a packet of {length} bytes")
-                begin = at + _HEAD.size
-                if len(self._bytes) < begin + length:
+                begin = at + _HEAD_SIZE
+                if end < begin + length:
                     return
-                body = bytes(self._bytes[begin : begin + length])
                 at = begin + length
+                body = bytes(data[begin:at])
                 if zlib.crc32(body) != check:
                     raise BrokenFrame("the check of a packet fails")
                 yield body
         finally:
             if at:
-                del self._bytes[:at]
+                del data[:at]

@@ -22,7 +22,7 @@ import apsw
 
 from tempolite.actors.actor import Actor, receives, tell_if_alive
 from tempolite.actors.database_file import DatabaseFile, run
-from tempolite.actors.messages import Commit, CommitFailed, Committed, Flush, Statement, Write
+from tempolite.actors.messages import Commit, CommitFailed, Committed, Flush, Statement
 from tempolite.errors import DatabaseDamaged, StorageFailed, StorageFull
 
 logger = logging.getLogger("tempolite")
@@ -174,25 +174,20 @@ class PersistenceActor(Actor):
     def _execute(self, statement: Statement, rows: list[tuple[Any, ...]], number: int, digest: Any) -> None:
         if statement.is_stamped:
             digest.update(array("Q", [row[-1] for row in rows]).tobytes())
-            stamp = (self.epoch, number)
-            rows = [row + stamp for row in rows]
         if not statement.is_insert:
             self._connection.executemany(statement.sql, rows)
             return
-        start = 0
+        start, stamp = 0, (self.epoch, number) if statement.is_stamped else ()
         for size in ROWS_PER_STATEMENT:
-            text = self._insert_text(statement, size)
             while len(rows) - start >= size:
-                parameters = list(chain.from_iterable(rows[start : start + size]))
-                run(self._connection, text, parameters)
+                parameters = list(chain(stamp, *rows[start : start + size]))
+                run(self._connection, self._insert_text(statement, size), parameters)
                 start += size
 
     def _insert_text(self, statement: Statement, size: int) -> str:
         text = self._insert_texts.get((statement.name, size))
         if text is None:
-            one = f"({', '.join('?' * statement.columns)})"
-            text = f"{statement.sql} {', '.join([one] * size)}"
-            self._insert_texts[statement.name, size] = text
+            text = self._insert_texts[statement.name, size] = _insert_text(statement, size)
         return text
 
     def _advance(self, number: int, link: bytes) -> None:
@@ -284,16 +279,25 @@ class PersistenceActor(Actor):
         self._wal_pages = 0
 
 
+def _insert_text(statement: Statement, size: int) -> str:
+    """Inserts that many rows; epoch and batch, the same for all, are the first two parameters."""
+    stamps = ("?1", "?2") if statement.is_stamped else ()
+    own = statement.columns - len(stamps)
+    first = len(stamps) + 1
+    rows = ([f"?{first + row * own + column}" for column in range(own)] for row in range(size))
+    return f"{statement.sql} " + ", ".join(f"({', '.join((*row, *stamps))})" for row in rows)
+
+
 def _grouped(batch: list[Commit]) -> dict[Statement, list[tuple[Any, ...]]]:
     groups: dict[Statement, list[tuple[Any, ...]]] = {}
-    by_name: dict[int, list[tuple[Any, ...]]] = {}
-    write: Write
+    # By identity first: the hash of a statement is made of all that it is.
+    appends: dict[int, Callable[[tuple[Any, ...]], None]] = {}
     for commit in batch:
-        for write in commit.writes:
-            rows = by_name.get(id(write[0]))
-            if rows is None:
-                rows = by_name[id(write[0])] = groups.setdefault(write[0], [])
-            rows.append(write[1])
+        for statement, row in commit.writes:
+            append = appends.get(id(statement))
+            if append is None:
+                append = appends[id(statement)] = groups.setdefault(statement, []).append
+            append(row)
     return groups
 
 

@@ -213,12 +213,15 @@ class Worker:
         """The reader thread: takes frames while the main thread works."""
         try:
             while True:
-                for body in self._buffer.bodies():
-                    for frame in frames.TO_WORKER.decode(body):
-                        self._on_frame(frame)
+                self._take_packets()
                 self._buffer.feed(self._receive())
         except BaseException:
             os._exit(EXIT_BROKEN)
+
+    def _take_packets(self) -> None:
+        for body in self._buffer.bodies():
+            for frame in frames.TO_WORKER.decode(body):
+                self._on_frame(frame)
 
     def _receive(self) -> bytes:
         data = self._socket.recv(RECEIVE_BYTES)

@@ -21,6 +21,7 @@ _to_json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
 
 _MARK, _MARK_TEXT = b'"$"', '"$"'
+_NO_JSON = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 class JsonCodec:
@@ -64,7 +65,10 @@ class JsonCodec:
             TypeNotFound: it names a type that is not known here, or has changed.
             DatabaseDamaged: it is no payload of this codec.
         """
-        tree = _tree_of(payload)
+        try:
+            tree = _from_json(payload)
+        except _NO_JSON as reason:
+            raise _no_json(reason) from None
         marked = _MARK_TEXT in payload if isinstance(payload, str) else _MARK in payload
         return self.unpack(tree) if marked else tree
 
@@ -74,6 +78,13 @@ class JsonCodec:
         Raises:
             NotStorable: an argument can't be stored exactly.
         """
+        try:
+            # Nearly every call: arguments without names, of which none needs a tag, or none is refused.
+            if not kwargs:
+                return _to_json({"args": self._tagger.tag_items(args)})
+        except (Refused, RecursionError, UnicodeEncodeError):
+            # Looked at again below, where what is wrong is said.
+            pass
         try:
             return _to_json(self._call_tree(self._tagger, args, kwargs))
         except UnicodeEncodeError:
@@ -86,15 +97,13 @@ class JsonCodec:
             TypeNotFound, DatabaseDamaged: as :meth:`decode`.
         """
         call = self.decode(payload)
-        args = call.get("args") if type(call) is dict else None
-        kwargs = call.get("kwargs", {}) if type(call) is dict else None
-        if (
-            type(args) is not list
-            or type(kwargs) is not dict
-            or not all(type(name) is str for name in kwargs)
-        ):
-            raise DatabaseDamaged("a payload holds no arguments of a call")
-        return tuple(args), kwargs
+        if type(call) is dict and type(args := call.get("args")) is list:
+            kwargs = call.get("kwargs")
+            if kwargs is None and "kwargs" not in call:
+                return tuple(args), {}
+            if type(kwargs) is dict and all(type(name) is str for name in kwargs):
+                return tuple(args), kwargs
+        raise DatabaseDamaged("a payload holds no arguments of a call")
 
     def unpack(self, tree: JsonTree) -> Any:
         """The value of a tree, which is what a payload's JSON holds; the tree is left as it is.
@@ -162,8 +171,12 @@ class JsonCodec:
 def _tree_of(payload: bytes | str) -> JsonTree:
     try:
         return _from_json(payload)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as reason:
-        raise DatabaseDamaged(f"a payload is no JSON text: {reason}") from None
+    except _NO_JSON as reason:
+        raise _no_json(reason) from None
+
+
+def _no_json(reason: Exception) -> DatabaseDamaged:
+    return DatabaseDamaged(f"a payload is no JSON text: {reason}")
 
 
 def _too_deep(path: str) -> NotStorable:

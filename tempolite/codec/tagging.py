@@ -8,7 +8,7 @@ tags them (``text_is_checked``).
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -96,6 +96,14 @@ class Tagger:
         handler = self._handlers.get(type(value))
         return self._other(value, depth) if handler is None else handler(value, depth)
 
+    def tag_items(self, items: Sequence[Any]) -> JsonTree:
+        """The trees of several values: the very same sequence when none of them needs a tag.
+
+        Raises:
+            Refused: as :meth:`tag`.
+        """
+        return self._items(items, items, 0)
+
     def child(self, value: Any, depth: int, parent: Any, step: str) -> JsonTree:
         """The tree of what stands at ``step`` of ``parent``, which lies at ``depth``."""
         try:
@@ -109,7 +117,7 @@ class Tagger:
 
     # The two loops below see nearly every value: text and numbers are looked at in place, without a call.
 
-    def _items(self, items: list[Any], parent: Any, depth: int) -> list[JsonTree]:
+    def _items(self, items: Sequence[Any], parent: Any, depth: int) -> JsonTree:
         if depth > DEPTH_MAX:
             raise _too_deep(parent)
         text, tree = self._plain_text, items
@@ -130,7 +138,7 @@ class Tagger:
             if tagged is not item:
                 if tree is items:
                     tree = list(items)
-                tree[index] = tagged
+                tree[index] = tagged  # type: ignore[index]
         return tree
 
     def _dict(self, items: dict[Any, Any], depth: int) -> JsonTree:

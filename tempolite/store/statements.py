@@ -125,11 +125,19 @@ def checksum(type_name: str, step: str, payload: bytes) -> int:
 
 def insert_event(stream: StreamId, entry: Entry) -> Write:
     """Appends an entry to its stream."""
-    seq, at, body, step, attempt = entry.seq, entry.at, entry.body, entry.step, entry.attempt
-    payload = encode_body(body)
-    type_name = type(body).__name__
+    body, step = entry.body, entry.step
+    payload, type_name = encode_body(body), type(body).__name__
     check = zlib.crc32(payload, zlib.crc32(step.encode(), _TYPE_SEEDS[type_name]))
-    return INSERT_EVENT, (stream, seq, type_name, step, attempt, payload.decode(), at, check)
+    return INSERT_EVENT, (
+        stream,
+        entry.seq,
+        type_name,
+        step,
+        entry.attempt,
+        payload.decode(),
+        entry.at,
+        check,
+    )
 
 
 class Latest(msgspec.Struct, frozen=True):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from tempolite.calls import WorkflowCall, workflow_call
 from tempolite.codec import JsonCodec
 from tempolite.definitions import DECLARED, callable_name
+from tempolite.determinism.code_look import Found, look_at
 from tempolite.errors import InvalidArguments
+
+logger = logging.getLogger("tempolite")
 
 
 class Registry:
@@ -25,6 +29,7 @@ class Registry:
         self._codec = codec
         self._on_new = on_new
         self._calls: dict[str, WorkflowCall] = {}
+        self._reported: set[Found] = set()
 
     def add(self, target: Any) -> WorkflowCall:
         """Makes a workflow function known by its name and aliases; the latest of a name is the one that runs.
@@ -38,12 +43,24 @@ class Registry:
         """The same, for one that was looked at."""
         if self._calls.get(call.name) is not call:
             self._codec.learn(call.callable)
+            self._report(call)
             new = tuple(name for name in call.names if name not in self._calls)
             for name in call.names:
                 self._calls[name] = call
             if new:
                 self._on_new(new)
         return call
+
+    def _report(self, call: WorkflowCall) -> None:
+        """Warns of each place in the function's code that does what belongs elsewhere; once for an engine."""
+        for found in look_at(call.callable):
+            if found not in self._reported:
+                self._reported.add(found)
+                logger.warning(
+                    "workflow %s calls %s() in its own code, at %s:%d: on replay it runs again and may give "
+                    "something else; %s",
+                    *(call.name, found.name, found.file, found.line, found.instead),
+                )
 
     def find(self, name: str) -> WorkflowCall | None:
         """The function of a recorded name, or None."""

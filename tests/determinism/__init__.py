@@ -1,0 +1,1 @@
+"""What makes workflow code give something else on replay is found, refused and ended."""

@@ -11,6 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tempolite.activity_context import ActivityContext as ActivityContext
+    from tempolite.actors.controls import Cancel as Cancel
+    from tempolite.actors.controls import ContinueAsNew as ContinueAsNew
+    from tempolite.actors.controls import Pause as Pause
+    from tempolite.actors.controls import Query as Query
+    from tempolite.actors.controls import Resume as Resume
+    from tempolite.actors.controls import Signal as Signal
+    from tempolite.actors.controls import Update as Update
     from tempolite.codec import JsonCodec as JsonCodec
     from tempolite.core.queues import Queue as Queue
     from tempolite.core.retry import RetryPolicy as RetryPolicy
@@ -68,9 +75,21 @@ if TYPE_CHECKING:
     from tempolite.execution.context import AsyncWorkflowContext as AsyncWorkflowContext
     from tempolite.execution.context import WorkflowContext as WorkflowContext
     from tempolite.execution.infos import ActivityInfo as ActivityInfo
+    from tempolite.execution.infos import ChildWorkflowInfo as ChildWorkflowInfo
     from tempolite.execution.infos import SideEffectInfo as SideEffectInfo
+    from tempolite.execution.infos import SignalInfo as SignalInfo
+    from tempolite.execution.infos import TimerInfo as TimerInfo
 
 _HOMES = {
+    "tempolite.actors.controls": (
+        "Cancel",
+        "ContinueAsNew",
+        "Pause",
+        "Query",
+        "Resume",
+        "Signal",
+        "Update",
+    ),
     "tempolite.activity_context": ("ActivityContext",),
     "tempolite.codec": ("JsonCodec",),
     "tempolite.core.queues": ("Queue",),
@@ -126,7 +145,13 @@ _HOMES = {
         "WrongKey",
     ),
     "tempolite.execution.context": ("AsyncWorkflowContext", "WorkflowContext"),
-    "tempolite.execution.infos": ("ActivityInfo", "SideEffectInfo"),
+    "tempolite.execution.infos": (
+        "ActivityInfo",
+        "ChildWorkflowInfo",
+        "SideEffectInfo",
+        "SignalInfo",
+        "TimerInfo",
+    ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -77,3 +77,11 @@ class Registry:
             raise InvalidArguments(f"function is {function!r}, expected a workflow function or its name")
         declared = getattr(function, "declared", None)
         return getattr(declared, "name", None) or callable_name(getattr(function, "fn", function))
+
+
+def unknown_function(name: str) -> str:
+    """Why a run is stranded, and the remedy."""
+    return (
+        f"function {name!r} is not known to this engine; pass it in Tempolite(workflows=[...]), call "
+        "tp.register(fn), or import the module where it is decorated with @workflow"
+    )

@@ -7,9 +7,9 @@ from collections.abc import Generator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from tempolite.actors.run_ref import RunRef
 from tempolite.core.status import Status
 from tempolite.engine.listing import Event, moment
-from tempolite.engine.run_ref import RunRef
 
 if TYPE_CHECKING:
     from tempolite.engine.engine import Tempolite

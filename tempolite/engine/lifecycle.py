@@ -23,7 +23,7 @@ from tempolite.actors.worker_process import WorkerSettings
 from tempolite.codec import JsonCodec
 from tempolite.core.queues import DEFAULT_QUEUE, Queue
 from tempolite.core.retry import RetryPolicy
-from tempolite.engine.run_ref import Answering, to_run
+from tempolite.engine.run_messages import Answering, to_run
 from tempolite.engine.run_store import RunsInFile
 from tempolite.errors import (
     EngineClosed,
@@ -33,7 +33,7 @@ from tempolite.errors import (
     StorageFailed,
     WorkflowNotFound,
 )
-from tempolite.execution.services import SIGNAL_LIMIT, Services
+from tempolite.execution.services import SIGNAL_LIMIT, Limits, Services
 from tempolite.registry import Registry
 from tempolite.store import queries
 from tempolite.store.schema import LAYOUT
@@ -75,14 +75,8 @@ class Lifecycle:
         self._wait_for_lock = wait_for_lock
         self._payload_limit = payload_limit
         self._residents_max = _checked_count("resident_workflows", resident_workflows)
-        self._services = Services(
-            self.codec,
-            default_retry,
-            payload_limit,
-            self._check_queue,
-            random.Random(),
-            signal_limit=_checked_count("signal_limit", signal_limit),
-        )
+        limits = Limits(payload_limit, _checked_count("signal_limit", signal_limit))
+        self._services = Services(self.codec, default_retry, limits, self._check_queue, random.Random())
         self._seed: int | None = None
         self._phase = Phase.NEW
         self._lifecycle = new_lock()
@@ -253,6 +247,10 @@ class Lifecycle:
     def tell_run(self, workflow: str, message: Any) -> None:
         """Sends a message to a run; nobody waits for what becomes of it."""
         self._system.tell(self._to_run(workflow, message))
+
+    def is_unfinished(self, workflow: str) -> bool:
+        """Whether a workflow has no outcome yet."""
+        return not self.get_row(workflow).is_finished
 
     def decode_answer(self, answer: Any) -> Any:
         """Results of queries and updates come as payloads."""

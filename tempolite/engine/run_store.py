@@ -21,7 +21,7 @@ from tempolite.core.status import FINISHED, Status
 from tempolite.errors import DatabaseDamaged, NotRegistered
 from tempolite.execution.execution import Execution
 from tempolite.execution.services import Services
-from tempolite.registry import Registry
+from tempolite.registry import Registry, unknown_function
 from tempolite.store import queries, statements
 from tempolite.store.statements import Latest
 
@@ -66,13 +66,9 @@ class RunsInFile:
 
     def load(self, stored: StoredRun, *, has_mail: bool = False) -> Execution | RunEnded:
         """A run from its history, or why it can't come to life."""
-        call, problem = self._registry.find(stored.function), ""
+        call = self._registry.find(stored.function)
         if call is None:
-            problem = (
-                f"function {stored.function!r} is not known to this engine; pass it in "
-                "Tempolite(workflows=[...]), call tp.register(fn), or import the module where it is "
-                "decorated with @workflow"
-            )
+            problem = unknown_function(stored.function)
             self._report(stored.workflow, problem)
             if not has_mail:
                 return RunEnded(stored.workflow, Status.STRANDED, problem=problem)
@@ -80,9 +76,7 @@ class RunsInFile:
         row = self._rows(queries.LATEST_ROW, stored.stream)[0]
         status, finished_at, text, owes_parent, is_held = row
         written = Latest(Status(status), finished_at, text, bool(owes_parent), bool(is_held))
-        return Execution(
-            stored.workflow, stored.stream, call, self._services, state, written=written, problem=problem
-        )
+        return Execution(stored.workflow, stored.stream, call, self._services, state, written)
 
     def load_sealed(self, workflow: WorkflowId, stream: int, function: str) -> Execution:
         """A run to be looked at through its code.

@@ -63,7 +63,7 @@ class Ending:
     def cancelled(self, failure: Failure | None) -> None:
         """The code has had its say, or there was none to have one."""
         self._log.record(events.RunCancelled(failure), attempt=self._execution.attempt)
-        self._execution.stop_code()
+        self._execution.code.stop()
         self._end(Status.CANCELLED)
 
     def time_out(self) -> None:
@@ -73,7 +73,7 @@ class Ending:
             return
         text = f"workflow {self._log.workflow!r} took longer than {timeout_s:g} s"
         self._log.record(events.RunFailed(failure_of(WorkflowTimeout, text)), attempt=self._execution.attempt)
-        self._execution.stop_code()
+        self._execution.code.stop()
         self._end(Status.FAILED)
 
     # ── continue-as-new ─────────────────────────────────────────────────────────────────────────────────
@@ -98,7 +98,7 @@ class Ending:
             raise InvalidState(f"workflow {self._log.workflow!r} is being cancelled")
         self._execution.settle()
         if not self._log.state.is_finished:
-            self._execution.stop_code()
+            self._execution.code.stop()
             self._continue(args)
 
     def _continue(self, args: bytes) -> None:

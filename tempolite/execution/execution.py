@@ -22,28 +22,28 @@ from tempolite.actors.messages import (
     TimerDue,
     TryAgain,
 )
-from tempolite.codec import TypeNotFound
 from tempolite.core import events
 from tempolite.core.events import RunCreated
 from tempolite.core.history import RunState
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
 from tempolite.core.status import Status
-from tempolite.errors import Cancelled, InvalidArguments, NotAllowedInWorkflow
+from tempolite.errors import InvalidArguments, NotAllowedInWorkflow
 from tempolite.execution.activities import Activities
 from tempolite.execution.children import Children
+from tempolite.execution.code import Code
 from tempolite.execution.conditions import Conditions
-from tempolite.execution.context import AsyncWorkflowContext, WorkflowContext
 from tempolite.execution.ending import Ending
 from tempolite.execution.handlers import Handlers
 from tempolite.execution.requests import Requests
 from tempolite.execution.run_log import RUN_STEP, RunLog
-from tempolite.execution.runner import CoroutineRunner, Fenced, GreenletRunner
+from tempolite.execution.runner import Fenced
 from tempolite.execution.side_effects import SideEffects
 from tempolite.execution.signals import Signals
 from tempolite.execution.steps import Steps
 from tempolite.execution.timers import Timers
 from tempolite.execution.versions import Versions
 from tempolite.execution.waits import Waits
+from tempolite.registry import unknown_function
 from tempolite.store import statements
 
 if TYPE_CHECKING:
@@ -65,7 +65,6 @@ class Execution:
         services: what it needs of the engine.
         run: what its history adds up to, or the first event of a run that is new.
         written: what its row says; None for a run that is new.
-        problem: why it is stranded, where its function is not known.
     """
 
     def __init__(
@@ -75,9 +74,7 @@ class Execution:
         call: WorkflowCall | None,
         services: Services,
         run: RunState | RunCreated,
-        *,
         written: Latest | None = None,
-        problem: str = "",
     ) -> None:
         self.workflow, self.stream = workflow, stream
         self.services = services
@@ -94,8 +91,7 @@ class Execution:
         self.handlers = Handlers(self)
         self.requests = Requests(self)
         self.ending = Ending(self)
-        self._call, self._problem = call, problem
-        self._runner: GreenletRunner | CoroutineRunner | None = None
+        self.code = Code(self, call)
         self._is_discarded = False
         self._is_reading = False
         self._places = self._statuses = 0
@@ -116,12 +112,12 @@ class Execution:
             self._take(message)
         self.settle()
         self.requests.take_waiting()
-        if self._call is None and not self.log.state.is_finished:
-            self.log.strand(self._problem)
+        if self.code.call is None and not self.log.state.is_finished:
+            self.log.strand(unknown_function(self.created.function))
         turn = self.log.turn()
         turn.has_work = turn.has_work or self.requests.are_waiting
         if self.services.is_forgetful and turn.ended is None:
-            self.restart_code()
+            self.code.restart()
         return turn
 
     def unanswered(self) -> list[Any]:
@@ -131,7 +127,7 @@ class Execution:
     def discard(self) -> None:
         """Ends the live code without recording anything."""
         self._is_discarded = True
-        self.stop_code()
+        self.code.stop()
         self.steps.clear()
         self.activities.clear()
 
@@ -150,7 +146,7 @@ class Execution:
     @property
     def is_async(self) -> bool:
         """Whether the code is an ``async def``."""
-        return isinstance(self._runner, CoroutineRunner)
+        return self.code.is_async
 
     def check_is_live(self) -> None:
         """Code that is being ended records nothing more, nor does code that is only asked.
@@ -159,7 +155,7 @@ class Execution:
             Fenced: it is being ended.
             NotAllowedInWorkflow: a query, a validator or a condition uses the context.
         """
-        if self._is_discarded or self.log.ended is not None:
+        if self._is_discarded or self.code.is_ending or self.log.ended is not None:
             raise Fenced
         if self._is_reading:
             raise NotAllowedInWorkflow(
@@ -178,16 +174,21 @@ class Execution:
     def wait_until(self, is_ready: Callable[[], bool]) -> None:
         """The code can't go on before this is true."""
         self.check_is_live()
-        assert self._runner is not None, "only running code waits"
-        self._runner.wait_until(is_ready)
+        self.code.wait_until(is_ready)
         self.check_is_live()
 
     def new_future(self) -> Any:
         """Something that an ``async def`` waits on."""
         self.check_is_live()
-        if not isinstance(self._runner, CoroutineRunner):
-            raise InvalidArguments("`await` belongs in an `async def` workflow; in a `def` use .get()")
-        return self._runner.new_future()
+        return self.code.new_future()
+
+    def begin_code(self) -> None:
+        """The code begins anew: it asks for everything once more."""
+        self._statuses = 0
+        self.steps.begin()
+        self.handlers.begin()
+        self.signals.begin()
+        self.conditions.begin()
 
     def set_status(self, text: str, progress: float | None) -> None:
         """The code says how far it is; on a replay it has said so before."""
@@ -210,47 +211,15 @@ class Execution:
         Raises:
             InvalidArguments, NotStorable: they don't fit, or can't be carried.
         """
-        assert self._call is not None, "asked by code that runs"
-        self._call.shape.check(self._call.name, args, kwargs)
+        assert self.code.call is not None, "asked by code that runs"
+        self.code.call.shape.check(self.code.call.name, args, kwargs)
         return self.services.encode_call(args, kwargs)
-
-    def has_code_to_tell(self) -> bool:
-        """Whether there is code that runs, or would if it were in memory, and can be told something."""
-        return self.code_may_run() and not self.log.state.problem
-
-    def code_may_run(self) -> bool:
-        """Whether the code runs, as far as its history goes where it is paused."""
-        state = self.log.state
-        if state.paused_seq is not None and state.began_seq > state.paused_seq:
-            return False
-        return (
-            self._call is not None
-            and not state.is_finished
-            and self.log.ended is None
-            and state.began_at is not None
-            and not state.is_held
-            and state.retry_at is None
-        )
-
-    def restart_code(self) -> None:
-        """The code is run through its history again, in the same attempt."""
-        self.stop_code()
-        self._begin_code()
-        self.steps.begin_replay()
-
-    def stop_code(self) -> None:
-        """Ends the live code where it waits; what its ``finally`` blocks ask for is not recorded."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            was_discarded, self._is_discarded = self._is_discarded, True
-            runner.close()
-            self._is_discarded = was_discarded
 
     def begin_attempt(self, reason: Any) -> None:
         """A new attempt of the code."""
-        self.stop_code()
+        self.code.stop()
         self.log.record(events.AttemptBegan(reason), attempt=self.attempt + 1)
-        self._begin_code()
+        self.begin_code()
         self.steps.begin_attempt()
         if reason == "resume":
             self.set_run_timeout()
@@ -267,30 +236,15 @@ class Execution:
 
     def settle(self) -> None:
         """Runs the code as far as everything that was recorded until now lets it."""
-        if self.code_may_run():
-            self._run_code()
+        if self.code.may_run:
+            self.code.run()
 
     def look_at_code(self) -> None:
         """Brings a finished run's code to where it ended, recording nothing, so that it can be asked."""
         if self.log.state.is_finished:
-            self.replay_finished()
+            self.code.replay()
         else:
             self.settle()
-
-    def replay_finished(self) -> GreenletRunner | CoroutineRunner | None:
-        """The code of a finished run, through its history; nothing is recorded, nothing leaves."""
-        if self._call is None:
-            return None
-        ended, self.log.ended = self.log.ended, None
-        self.log.is_sealed = True
-        try:
-            runner = self._runner or self._make_runner()
-            runner.run()
-            while not runner.is_done and self._give_next():
-                runner.run()
-        finally:
-            self.log.ended, self.log.is_sealed = ended, False
-        return runner
 
     # ── messages ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -351,68 +305,3 @@ class Execution:
             self.timers.take_due(key)
 
     # ── the code ────────────────────────────────────────────────────────────────────────────────────────
-
-    def _begin_code(self) -> None:
-        self._statuses = 0
-        self.steps.begin()
-        self.handlers.begin()
-        self.signals.begin()
-        self.conditions.begin()
-
-    def _run_code(self) -> None:
-        """Runs the code until it waits for something that has no outcome yet."""
-        try:
-            runner = self._runner
-            if runner is None:
-                runner = self._make_runner()
-            elif not self.steps.deliver_next():
-                # Code that waits is woken only with something new for it.
-                return
-            while True:
-                runner.run()
-                if self.log.ended is not None:
-                    # It must not go on: its history disagrees with it.
-                    self._runner = None
-                    runner.close()
-                    return
-                if runner.is_done:
-                    self._runner = None
-                    self.ending.conclude(runner.result, runner.error)
-                    return
-                if not self._give_next():
-                    return
-        except TypeNotFound as error:
-            self.log.strand(str(error))
-
-    def _give_next(self) -> bool:
-        """Gives the code what it waits for: what was recorded first, else what is decided now."""
-        self.conditions.look()
-        ready = self.steps.next_ready()
-        if ready is None:
-            # Only here has the code caught up with its history.
-            if not self.signals.match():
-                return False
-            ready = self.steps.next_ready()
-            assert ready is not None, "a signal was taken"
-        seq, key = ready
-        if key != RUN_STEP:
-            self.steps.deliver(key)
-        elif seq == self.log.state.cancel_seq:
-            assert self._runner is not None, "it waits"
-            self._runner.interrupt(Cancelled(f"workflow {self.workflow!r} was cancelled"))
-        else:
-            self.handlers.repeat(seq)
-        return True
-
-    def _make_runner(self) -> GreenletRunner | CoroutineRunner:
-        assert self._call is not None, "only known functions run"
-        args, kwargs = self.services.codec.decode_call(bytes(self.created.args))
-        self.steps.code_time_us = self.log.state.began_at or 0
-        function = self._call.callable
-        if self._call.is_async:
-            ctx = AsyncWorkflowContext(self)
-            self._runner = CoroutineRunner(lambda: function(ctx, *args, **kwargs))
-        else:
-            context = WorkflowContext(self)
-            self._runner = GreenletRunner(lambda: function(context, *args, **kwargs))
-        return self._runner

@@ -22,7 +22,7 @@ def replayed(execution: Execution) -> RunEnded:
         NonDeterminismError: it has not; both sides are shown.
     """
     state = execution.log.state
-    runner = execution.replay_finished()
+    runner = execution.code.replay()
     problem = execution.log.state.problem
     if runner is None or (not runner.is_done and state.finished is Status.COMPLETED):
         waiting = ", ".join(execution.steps.unsettled()) or "nothing that it asked for"

@@ -65,7 +65,7 @@ class Requests:
         """Whether it is for code that has not begun, or is between two attempts."""
         is_for_code = isinstance(message, (QueryArrived, UpdateArrived))
         has_ended = self._log.state.is_finished or self._log.ended is not None
-        return is_for_code and not has_ended and not self._execution.code_may_run()
+        return is_for_code and not has_ended and not self._execution.code.may_run
 
     def _do(self, message: Any) -> Any:
         match message:
@@ -126,7 +126,7 @@ class Requests:
         if state.problem:
             log.record(events.RunUnstuck())
             log.ended = None
-            self._execution.restart_code()
+            self._execution.code.restart()
         if state.paused_seq is not None:
             log.record(events.RunResumed(held=message.held))
             self._execution.children.tell(Resume(by_parent=True))
@@ -146,7 +146,7 @@ class Requests:
             return
         self._log.record(events.CancelRequested())
         self._execution.children.cancel()
-        if self._execution.has_code_to_tell():
+        if self._execution.code.may_run and not state.problem:
             self._execution.steps.insert(self._log.state.seq)
             self._execution.activities.cancel()
         else:

@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from tempolite.codec import JsonCodec
 from tempolite.core.failure import Failure
 from tempolite.core.identifiers import StreamId
@@ -19,22 +21,35 @@ WORKFLOW_FRAMES = 2
 """Frames of ours between the top of a traceback and the workflow's code."""
 
 
+class Limits(msgspec.Struct, frozen=True):
+    """What users may give.
+
+    Attributes:
+        payload: bytes of one payload.
+        signals: unread signals of one workflow.
+    """
+
+    payload: int
+    signals: int = SIGNAL_LIMIT
+
+
 class Services:
     """Shared by all executions of an engine.
 
     Args:
         codec: makes payloads.
         default_retry: of activities that bring no policy.
-        payload_limit: bytes of one payload.
+        limits: of what users give.
         check_queue: raises ``QueueNotFound`` for an unknown name.
         randomness: for jitter and seeds; given, so that a test decides it.
-        signal_limit: unread signals of one run.
-        is_forgetful: the code is run through its history again at every turn; for tests of replay.
 
     Attributes:
         new_stream: gives a stream that was never used.
         is_known_signal: whether a workflow has had a signal of that name and ``dedup``.
+        is_forgetful: the code is run through its history again at every turn; for tests of replay.
     """
+
+    is_forgetful = False
 
     new_stream: Callable[[], StreamId]
     is_known_signal: Callable[[str, str, str], bool]
@@ -43,19 +58,14 @@ class Services:
         self,
         codec: JsonCodec,
         default_retry: RetryPolicy,
-        payload_limit: int,
+        limits: Limits,
         check_queue: Callable[[str], None],
         randomness: random.Random,
-        *,
-        signal_limit: int = SIGNAL_LIMIT,
-        is_forgetful: bool = False,
     ) -> None:
         self.codec = codec
         self.default_retry = default_retry
         self.check_queue = check_queue
-        self.signal_limit = signal_limit
-        self.is_forgetful = is_forgetful
-        self._payload_limit = payload_limit
+        self.limits = limits
         self._randomness = randomness
 
     def encode(self, value: Any, path: str) -> bytes:
@@ -87,8 +97,8 @@ class Services:
         return self._randomness.getrandbits(62)
 
     def _check_size(self, payload: bytes, path: str) -> None:
-        if len(payload) > self._payload_limit:
+        if len(payload) > self.limits.payload:
             raise PayloadTooLarge(
-                f"{path}: {len(payload)} bytes, more than payload_limit={self._payload_limit}; "
+                f"{path}: {len(payload)} bytes, more than payload_limit={self.limits.payload}; "
                 "store it elsewhere and pass where"
             )

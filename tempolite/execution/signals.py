@@ -71,7 +71,7 @@ class Signals:
         state, workflow = self._log.state, self._log.workflow
         if message.dedup is not None and self._is_known(message.name, message.dedup):
             return
-        limit = self._execution.services.signal_limit
+        limit = self._execution.services.limits.signals
         if len(state.signals) >= limit:
             raise Busy(f"workflow {workflow!r} has {limit} unread signals, no more are taken (signal_limit)")
         body = events.SignalReceived(message.name, msgspec.Raw(message.value), message.dedup)

@@ -1,0 +1,76 @@
+"""What users say to a run, as the run gets it, and its answers, as users get them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tempolite.actors.controls import (
+    Cancel,
+    ContinueArrived,
+    ContinueAsNew,
+    Enqueue,
+    Pause,
+    Query,
+    QueryArrived,
+    Resume,
+    Signal,
+    SignalArrived,
+    ToRun,
+    Update,
+    UpdateArrived,
+)
+from tempolite.actors.futures import Reply
+from tempolite.core.identifiers import WorkflowId
+from tempolite.errors import InvalidArguments
+from tempolite.execution.signals import checked_name
+
+if TYPE_CHECKING:
+    from tempolite.engine.lifecycle import Lifecycle
+
+
+class Answering(Reply[Any]):
+    """The answer of a run, decoded where it is a value of the workflow's."""
+
+    def __init__(self, engine: Lifecycle, inner: Reply[Any]) -> None:
+        super().__init__()
+        self._engine = engine
+        inner.add_callback(lambda: self._take(inner))
+
+    def _take(self, inner: Reply[Any]) -> None:
+        try:
+            self.set(self._engine.decode_answer(inner.get(timeout=0)))
+        except BaseException as error:
+            self.fail(error)
+
+
+def to_run(engine: Lifecycle, workflow: str, message: Any) -> ToRun:
+    """The message as the run gets it: users' values are encoded, so that nobody shares an object with it.
+
+    Raises:
+        InvalidArguments, NotStorable, PayloadTooLarge: it is no message to a run, or holds such a value.
+    """
+    services = engine.services
+    match message:
+        case Signal(name, value, dedup):
+            if dedup is not None and not isinstance(dedup, str):
+                raise InvalidArguments(f"dedup is {dedup!r}, expected a text")
+            inner: msgspec.Struct = SignalArrived(checked_name(name), services.encode(value, "value"), dedup)
+        case Query(name, args):
+            inner = QueryArrived(checked_name(name), services.encode_call(tuple(args), {}))
+        case Update(name, args):
+            inner = UpdateArrived(checked_name(name), services.encode_call(tuple(args), {}))
+        case ContinueAsNew(args):
+            inner = ContinueArrived(engine.encode_call_of(workflow, tuple(args)))
+        case Pause() | Resume() | Cancel():
+            # A user's message can't claim to come from a parent.
+            inner = type(message)()
+        case Enqueue():
+            inner = Enqueue()
+        case _:
+            raise InvalidArguments(
+                f"{message!r} is no message to a run; there are Signal, Query, Update, Pause, Resume, Cancel "
+                "and ContinueAsNew"
+            )
+    return ToRun(WorkflowId(workflow), inner)

@@ -1,0 +1,154 @@
+"""The live code of a run: from its start to where it waits, and on with what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tempolite.codec import TypeNotFound
+from tempolite.errors import Cancelled, InvalidArguments
+from tempolite.execution.context import AsyncWorkflowContext, WorkflowContext
+from tempolite.execution.run_log import RUN_STEP
+from tempolite.execution.runner import CoroutineRunner, GreenletRunner
+
+if TYPE_CHECKING:
+    from tempolite.calls import WorkflowCall
+    from tempolite.execution.execution import Execution
+
+Runner = GreenletRunner | CoroutineRunner
+
+
+class Code:
+    """A workflow function, brought to life and ended again.
+
+    Args:
+        execution: the run.
+        call: its function; None where it is not known here.
+
+    Attributes:
+        is_ending: what the code does now is not recorded.
+    """
+
+    def __init__(self, execution: Execution, call: WorkflowCall | None) -> None:
+        self._execution = execution
+        self._log, self._steps = execution.log, execution.steps
+        self.call = call
+        self.is_ending = False
+        self._runner: Runner | None = None
+
+    @property
+    def is_async(self) -> bool:
+        """Whether it is an ``async def``."""
+        return self.call is not None and self.call.is_async
+
+    @property
+    def may_run(self) -> bool:
+        """Whether it runs, as far as its history goes where it is paused."""
+        state = self._log.state
+        if state.paused_seq is not None and state.began_seq > state.paused_seq:
+            return False
+        return (
+            self.call is not None
+            and not state.is_finished
+            and self._log.ended is None
+            and state.began_at is not None
+            and not state.is_held
+            and state.retry_at is None
+        )
+
+    def run(self) -> None:
+        """Runs until it waits for something that has no outcome yet."""
+        try:
+            runner = self._runner
+            if runner is None:
+                runner = self._make_runner()
+            elif not self._give_next():
+                # Code that waits is woken only with something new for it.
+                return
+            while True:
+                runner.run()
+                if self._log.ended is not None:
+                    # It must not go on: its history disagrees with it.
+                    self.stop()
+                    return
+                if runner.is_done:
+                    self._runner = None
+                    self._execution.ending.conclude(runner.result, runner.error)
+                    return
+                if not self._give_next():
+                    return
+        except TypeNotFound as error:
+            self._log.strand(str(error))
+
+    def replay(self) -> Runner | None:
+        """Runs a finished run's code through its history; nothing is recorded, nothing leaves."""
+        if self.call is None:
+            return None
+        ended, self._log.ended = self._log.ended, None
+        self._log.is_sealed = True
+        try:
+            runner = self._runner or self._make_runner()
+            runner.run()
+            while not runner.is_done and self._give_next():
+                runner.run()
+        finally:
+            self._log.ended, self._log.is_sealed = ended, False
+        return runner
+
+    def restart(self) -> None:
+        """Lets it go through its history again, in the same attempt."""
+        self.stop()
+        self._execution.begin_code()
+        self._steps.begin_replay()
+
+    def stop(self) -> None:
+        """Ends it where it waits; what its ``finally`` blocks ask for is not recorded."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            was_ending, self.is_ending = self.is_ending, True
+            runner.close()
+            self.is_ending = was_ending
+
+    def wait_until(self, is_ready: Callable[[], bool]) -> None:
+        """Called by the code: it can't go on before this is true."""
+        assert self._runner is not None, "only running code waits"
+        self._runner.wait_until(is_ready)
+
+    def new_future(self) -> Any:
+        """Something that an ``async def`` waits on."""
+        if not isinstance(self._runner, CoroutineRunner):
+            raise InvalidArguments("`await` belongs in an `async def` workflow; in a `def` use .get()")
+        return self._runner.new_future()
+
+    def _give_next(self) -> bool:
+        """Gives the code what it waits for: what was recorded first, else what is decided now."""
+        self._execution.conditions.look()
+        ready = self._steps.next_ready()
+        if ready is None:
+            # Only here has the code caught up with its history.
+            if not self._execution.signals.match():
+                return False
+            ready = self._steps.next_ready()
+            assert ready is not None, "a signal was taken"
+        seq, key = ready
+        if key != RUN_STEP:
+            self._steps.deliver(key)
+        elif seq == self._log.state.cancel_seq:
+            assert self._runner is not None, "it waits"
+            self._runner.interrupt(Cancelled(f"workflow {self._log.workflow!r} was cancelled"))
+        else:
+            self._execution.handlers.repeat(seq)
+        return True
+
+    def _make_runner(self) -> Runner:
+        assert self.call is not None, "only known functions run"
+        execution, function = self._execution, self.call.callable
+        args, kwargs = execution.services.codec.decode_call(bytes(execution.created.args))
+        self._steps.code_time_us = self._log.state.began_at or 0
+        if self.call.is_async:
+            ctx = AsyncWorkflowContext(execution)
+            self._runner = CoroutineRunner(lambda: function(ctx, *args, **kwargs))
+        else:
+            context = WorkflowContext(execution)
+            self._runner = GreenletRunner(lambda: function(context, *args, **kwargs))
+        return self._runner

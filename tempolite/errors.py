@@ -321,10 +321,10 @@ class RemoteTraceback(Exception):
         return f"\n{self.args[0]}" if self.args else ""
 
 
-class Cancelled(asyncio.CancelledError):
-    """Raised in a cancelled workflow at its current wait.
+Cancelled = asyncio.CancelledError
+"""Raised in a cancelled workflow at its current wait; ``finally`` blocks run and may use the context.
 
-    A ``BaseException``, so that ``except Exception`` does not swallow it, and asyncio's own kind, so that
-    task groups and time-outs of an ``async def`` workflow take it for what it is. ``finally`` blocks run
-    and may use the context. Outside the run the outcome is :class:`WorkflowCancelled`.
-    """
+It is asyncio's own: a ``BaseException``, so that ``except Exception`` does not swallow it, and of exactly
+that type, because task groups and time-outs of an ``async def`` workflow look for no other. Outside the run
+the outcome is :class:`WorkflowCancelled`.
+"""

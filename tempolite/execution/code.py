@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tempolite.codec import TypeNotFound
-from tempolite.errors import Cancelled, InvalidArguments
+from tempolite.errors import InvalidArguments
 from tempolite.execution.context import AsyncWorkflowContext, WorkflowContext
 from tempolite.execution.run_log import RUN_STEP
 from tempolite.execution.runner import CoroutineRunner, GreenletRunner
@@ -135,7 +135,7 @@ class Code:
             self._steps.deliver(key)
         elif seq == self._log.state.cancel_seq:
             assert self._runner is not None, "it waits"
-            self._runner.interrupt(Cancelled(f"workflow {self._log.workflow!r} was cancelled"))
+            self._runner.interrupt(f"workflow {self._log.workflow!r} was cancelled")
         else:
             self._execution.handlers.repeat(seq)
         return True
@@ -147,7 +147,7 @@ class Code:
         self._steps.code_time_us = self._log.state.began_at or 0
         if self.call.is_async:
             ctx = AsyncWorkflowContext(execution)
-            self._runner = CoroutineRunner(lambda: function(ctx, *args, **kwargs))
+            self._runner = CoroutineRunner(lambda: function(ctx, *args, **kwargs), execution.timers)
         else:
             context = WorkflowContext(execution)
             self._runner = GreenletRunner(lambda: function(context, *args, **kwargs))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
@@ -38,7 +37,7 @@ class Ending:
     def conclude(self, result: Any, error: BaseException | None) -> None:
         """The code returned or raised."""
         if self._log.state.is_cancelling:
-            is_clean = error is None or isinstance(error, (Cancelled, asyncio.CancelledError, NextRun))
+            is_clean = error is None or isinstance(error, (Cancelled, NextRun))
             self.cancelled(None if is_clean or error is None else self._services.capture(error))
         elif self._next_args is not None:
             self._continue(self._next_args)

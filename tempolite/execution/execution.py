@@ -148,6 +148,11 @@ class Execution:
         """Whether the code is an ``async def``."""
         return self.code.is_async
 
+    @property
+    def is_fenced(self) -> bool:
+        """Whether what the code does now is not recorded: it is being ended."""
+        return self._is_discarded or self.code.is_ending or self.log.ended is not None
+
     def check_is_live(self) -> None:
         """Code that is being ended records nothing more, nor does code that is only asked.
 
@@ -155,7 +160,7 @@ class Execution:
             Fenced: it is being ended.
             NotAllowedInWorkflow: a query, a validator or a condition uses the context.
         """
-        if self._is_discarded or self.code.is_ending or self.log.ended is not None:
+        if self.is_fenced:
             raise Fenced
         if self._is_reading:
             raise NotAllowedInWorkflow(

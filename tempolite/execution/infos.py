@@ -6,7 +6,7 @@ asking twice gives the same.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -140,6 +140,14 @@ class ChildWorkflowInfo(StepInfo[R]):
 
 class TimerInfo(StepInfo[None]):
     """A durable timer."""
+
+    on_done: Callable[[], None] | None = None
+
+    def settle(self, value: Any, error: BaseException | None) -> None:
+        """Its time has come."""
+        super().settle(value, error)
+        if self.on_done is not None:
+            self.on_done()
 
 
 class ConditionInfo(StepInfo[bool]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from tempolite.actors.messages import CONTINUED, RunEnded
@@ -49,7 +48,7 @@ def _check_same_end(execution: Execution, result: object, error: BaseException |
         raise error
     if isinstance(error, NextRun):
         ended = "by continuing as new"
-    elif error is not None and not isinstance(error, (Cancelled, asyncio.CancelledError)):
+    elif error is not None and not isinstance(error, Cancelled):
         ended = f"with {_named(execution.services.capture(error))}"
     else:
         ended = f"with result {execution.services.encode(result, 'result').decode()}"

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import greenlet
 
-from tempolite.errors import NotAllowedInWorkflow
-from tempolite.execution.workflow_loop import new_loop, running
+from tempolite.errors import Cancelled, NotAllowedInWorkflow
+from tempolite.execution.workflow_loop import LoopTime, new_loop, running
 
 logger = logging.getLogger("tempolite")
 
@@ -43,8 +43,8 @@ class Runner(Protocol):
         """Called by the code: waits; refused where the code must ``await``."""
         ...
 
-    def interrupt(self, error: BaseException) -> None:
-        """The wait that the code is in ends with this error, when it runs next."""
+    def interrupt(self, message: str) -> None:
+        """The wait that the code is in ends with ``Cancelled``, when it runs next."""
         ...
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ class GreenletRunner:
         self.result: Any = None
         self.error: BaseException | None = None
         self._stack: _Stack | None = None
-        self._interruption: BaseException | None = None
+        self._interruption: str | None = None
 
     def run(self) -> None:
         stack = self._stack
@@ -135,11 +135,11 @@ class GreenletRunner:
         while not is_ready():
             stack.wait()
             if self._interruption is not None:
-                error, self._interruption = self._interruption, None
-                raise error
+                message, self._interruption = self._interruption, None
+                raise Cancelled(message)
 
-    def interrupt(self, error: BaseException) -> None:
-        self._interruption = error
+    def interrupt(self, message: str) -> None:
+        self._interruption = message
 
     def close(self) -> None:
         stack = self._stack
@@ -165,20 +165,18 @@ class GreenletRunner:
 class CoroutineRunner:
     """An ``async def``: a task of a loop that runs callbacks in order, and nothing else."""
 
-    def __init__(self, start: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        self._loop = new_loop()
+    def __init__(self, start: Callable[[], Coroutine[Any, Any, Any]], time: LoopTime) -> None:
+        self._loop = new_loop(time)
         self.is_done = False
         self.result: Any = None
         self.error: BaseException | None = None
         self._start = start
         self._task: asyncio.Task[Any] | None = None
-        self._code: Interruptible
 
     def run(self) -> None:
         with running(self._loop):
             if self._task is None:
-                self._code = Interruptible(self._start())
-                self._task = self._loop.create_task(self._code)
+                self._task = self._loop.create_task(self._start())
             self._loop.run_ready()
         if self._task.done() and not self.is_done:
             self._take_outcome(self._task)
@@ -187,12 +185,10 @@ class CoroutineRunner:
         if not is_ready():
             raise NotAllowedInWorkflow("this waits: in an `async def` workflow use `await` on it")
 
-    def interrupt(self, error: BaseException) -> None:
-        """Cancels the task as asyncio does, so that groups and time-outs end what they began."""
+    def interrupt(self, message: str) -> None:
         assert self._task is not None, "only running code waits"
-        self._code.error = error
         with running(self._loop):
-            self._task.cancel()
+            self._task.cancel(message)
 
     def close(self) -> None:
         with running(self._loop):
@@ -211,31 +207,3 @@ class CoroutineRunner:
             self.result = None if self.error else task.result()
         with running(self._loop):
             self._loop.end_tasks()
-
-
-class Interruptible(Coroutine[Any, Any, Any]):
-    """A workflow's coroutine, in which the cancellation of the run shows as what it is.
-
-    asyncio only knows its own ``CancelledError``; the first one that comes after :attr:`error` was set is
-    raised as that error, in the code itself. Tasks of the code see what asyncio gives them.
-    """
-
-    def __init__(self, code: Coroutine[Any, Any, Any]) -> None:
-        self._code = code
-        self.error: BaseException | None = None
-
-    def send(self, value: Any) -> Any:
-        return self._code.send(value)
-
-    def throw(self, *raised: Any) -> Any:
-        error, self.error = self.error, None
-        kind = raised[0] if isinstance(raised[0], type) else type(raised[0])
-        if error is not None and issubclass(kind, asyncio.CancelledError):
-            return self._code.throw(error)
-        return self._code.throw(*raised)
-
-    def close(self) -> None:
-        self._code.close()
-
-    def __await__(self) -> Any:
-        return self._code.__await__()

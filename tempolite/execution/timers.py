@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from tempolite.core.history import StepKind
 from tempolite.core.identifiers import StepKey
 from tempolite.errors import InvalidArguments
 from tempolite.execution.infos import TimerInfo
-from tempolite.execution.steps import ANY_FUNCTION, TIMEOUT_PREFIX
+from tempolite.execution.steps import ANY_FUNCTION, ASYNCIO_PREFIX, TIMEOUT_PREFIX
 
 if TYPE_CHECKING:
     from tempolite.execution.execution import Execution
@@ -41,9 +42,21 @@ class Timers:
         seconds = checked_seconds("timeout", duration)
         return self._start(self._steps.own_key(TIMEOUT_PREFIX + of), StepKind.TIMEOUT, seconds)
 
-    def start_own(self, name: str, seconds: float) -> TimerInfo:
-        """A timer that the code asks for through asyncio."""
-        return self._start(self._steps.own_key(name), StepKind.TIMER, seconds)
+    # ── for the event loop ──────────────────────────────────────────────────────────────────────────────
+
+    def now_s(self) -> float:
+        """The time that the code has come to."""
+        return self._steps.code_time_us / MICROS_PER_S
+
+    def start(self, delay_s: float, fire: Callable[[], None]) -> Callable[[], None]:
+        """A timer that the code asks for through asyncio; gives what cancels it."""
+        self._execution.check_is_live()
+        seconds = checked_seconds("a delay", delay_s)
+        timer = self._start(self._steps.own_key(ASYNCIO_PREFIX + "timer"), StepKind.TIMER, seconds)
+        timer.on_done = fire
+        return lambda: self.cancel(timer)
+
+    # ── messages and ends ───────────────────────────────────────────────────────────────────────────────
 
     def take_due(self, key: StepKey) -> None:
         """A timer's time has come; one that fired or was cancelled before is left alone."""
@@ -62,7 +75,7 @@ class Timers:
         """Nobody waits for it any more."""
         key = timer.key
         step = self._log.state.steps[key]
-        if step.is_open and not self._log.is_sealed:
+        if step.is_open and not self._log.is_sealed and not self._execution.is_fenced:
             self._log.record(events.TimerCancelled(), key)
             self._log.clear_timer(key)
             self._log.send(CancelTimer(self._log.workflow, key))

@@ -1,4 +1,8 @@
-"""The event loop of an ``async def`` workflow: asyncio's tasks and futures, nothing else."""
+"""The event loop of an ``async def`` workflow: asyncio's tasks, futures and times, nothing else.
+
+``asyncio.sleep``, ``timeout`` and ``wait_for`` ask their loop for calls at a later time: here these are
+durable timers of the run, so they outlive a crash, and fire in the same order on every replay.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from tempolite.errors import NotAllowedInWorkflow
 
@@ -18,14 +22,31 @@ TASKS_KEPT = 64
 """Done tasks beyond this many are forgotten when the next one is made."""
 
 
+class LoopTime(Protocol):
+    """What the loop asks of the run."""
+
+    def now_s(self) -> float:
+        """The time that the code has come to, in seconds since the epoch."""
+        ...
+
+    def start(self, delay_s: float, fire: Callable[[], None]) -> Callable[[], None]:
+        """Starts a durable timer; gives what cancels it."""
+        ...
+
+
 class WorkflowLoop(asyncio.AbstractEventLoop):
     """Just enough of an event loop for tasks and futures, first in first out.
 
     Whatever would need a thread, a socket, a process or a clock of its own is refused.
+
+    Args:
+        time: the run's time and timers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, time: LoopTime) -> None:
+        self._time = time
         self._ready: deque[asyncio.Handle] = deque()
+        self._cancels: dict[asyncio.TimerHandle, Callable[[], None]] = {}
         self._tasks: list[asyncio.Task[Any]] = []
 
     def run_ready(self) -> None:
@@ -58,6 +79,43 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self._ready.append(handle)
         return handle
 
+    def time(self) -> float:
+        return self._time.now_s()
+
+    def call_later(  # type: ignore[override]
+        self,
+        delay: float,
+        callback: Callable[..., Any],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(self.time() + delay, callback, args, self, context)
+        if delay <= 0:
+            self._ready.append(handle)
+        else:
+            # asyncio's own mark: a handle that has it tells its loop when it is cancelled.
+            handle._scheduled = True  # type: ignore[attr-defined]
+            self._cancels[handle] = self._time.start(delay, lambda: self._fire(handle))
+        return handle
+
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., Any],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        return self.call_later(when - self.time(), callback, *args, context=context)
+
+    def _fire(self, handle: asyncio.TimerHandle) -> None:
+        self._cancels.pop(handle, None)
+        self._ready.append(handle)
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        cancel = self._cancels.pop(handle, None)
+        if cancel is not None:
+            cancel()
+
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
 
@@ -81,10 +139,10 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         logger.error("in a workflow: %s", context.get("message"), exc_info=context.get("exception"))
 
 
-def new_loop() -> WorkflowLoop:
+def new_loop(time: LoopTime) -> WorkflowLoop:
     """A loop for one attempt of one run."""
     # What is not overridden raises NotImplementedError; what somebody may call is refused by name below.
-    return WorkflowLoop()  # type: ignore[abstract]
+    return WorkflowLoop(time)  # type: ignore[abstract]
 
 
 def _refused(name: str, instead: str) -> Callable[..., NoReturn]:

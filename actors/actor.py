@@ -61,6 +61,18 @@ class Ref(ActorRef[Any]):
             raise ActorDeadError(f"{self} not found")
         self.actor_inbox.put(message)
 
+    def ask_nowait(self, message: Any) -> Reply[Any]:
+        """Sends a question; what ``ask(message, block=False)`` does, in fewer steps.
+
+        The reply fails with ``ActorDeadError`` where the actor has stopped.
+        """
+        reply: Reply[Any] = Reply()
+        if self.actor_inbox.is_closed:
+            reply.fail(ActorDeadError(f"{self} not found"))
+        else:
+            self.actor_inbox.put(Envelope(message, reply))
+        return reply
+
 
 def tell_if_alive(ref: ActorRef[Any], message: Any) -> None:
     """Sends a message that means nothing to an actor of ours that has stopped."""
@@ -196,9 +208,14 @@ class Actor(pykka.Actor):
         self.actor_urn = urn or f"tempolite:{type(self).__name__}"
         self.actor_inbox = self._create_actor_inbox()
         self.actor_stopped = Flag()  # type: ignore[assignment]
-        self._actor_ref = Ref(self)
+        self._actor_ref = self._ref = Ref(self)
         self.reply_to: Reply[Any] | None = None
         self._on_actor_failure = on_actor_failure
+
+    @property
+    def actor_ref(self) -> Ref:
+        """Where its mail goes."""
+        return self._ref
 
     def launch(self, dispatcher: Dispatcher) -> ActorRef[Self]:
         """Starts the actor on a dispatcher (``start`` is Pykka's, which registers globally)."""

@@ -144,8 +144,7 @@ class ActorSystem:
 
     def ask_nowait(self, message: Any) -> Reply[Any]:
         """Asks the directory; the reply can be awaited."""
-        reply: Any = self.directory.actor_ref.ask(message, block=False)
-        return reply  # type: ignore[no-any-return]
+        return self.directory.actor_ref.ask_nowait(message)
 
     def tell(self, message: Any) -> None:
         """Tells the directory."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
@@ -130,7 +130,7 @@ class Running(Lifecycle):
         return self._outcome_of(await reply)
 
     def _outcome_of(self, ended: RunEnded) -> Any:
-        match Status(ended.status):
+        match ended.status:
             case Status.COMPLETED:
                 assert ended.result is not None
                 return self.codec.decode(ended.result)
@@ -174,7 +174,7 @@ class Running(Lifecycle):
     def _new_id(self) -> str:
         """A UUIDv7 (RFC 9562) as hex digits: ids made one after another lie side by side in the index."""
         millis = self._clock.now_us() // 1_000
-        drawn = uuid.uuid4().int
+        drawn = int.from_bytes(os.urandom(10), "big")
         bits = (
             (millis & (1 << 48) - 1) << 80
             | 7 << 76

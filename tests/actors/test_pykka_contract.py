@@ -177,6 +177,15 @@ def test_a_future_s_hook_is_kept_where_we_look_for_it() -> None:
     assert reply.get() == "hooked"
 
 
+def test_a_future_is_made_of_exactly_two_attributes() -> None:
+    """Our ``__init__`` sets them in place of Pykka's; a third one would be missing in ours."""
+    theirs, ours = vars(pykka.Future()), vars(Reply())
+
+    assert set(theirs) == {"_get_hook", "_get_hook_result"}
+    assert set(theirs) <= set(ours)
+    assert (theirs["_get_hook"], type(theirs["_get_hook_result"])) == (None, type(ours["_get_hook_result"]))
+
+
 def test_a_future_without_a_hook_says_so_in_get() -> None:
     """With NotImplementedError, which our ``get`` builds on."""
     with pytest.raises(NotImplementedError):

@@ -42,6 +42,9 @@ logger = logging.getLogger("tempolite")
 STALL_S = 0.02
 """What waits behind an activity that runs longer than this is taken back."""
 
+REVOKE_S = 0.05
+"""A worker that works at all has answered by then that it gives something back."""
+
 START_FAILURES_MAX = 3
 """Workers that die one after another before they are ready; then their work fails."""
 
@@ -275,6 +278,8 @@ class ActivityPool(Actor):
         for attempt in itertools.islice(seat.attempts.values(), self.queue.slots):
             if attempt.started_s is None:
                 attempt.started_s = now_s
+                if attempt.is_cancelled:
+                    self._stop_unless_revoked(seat, attempt, now_s)
                 # A process says itself when the activity begins; loading its code is not its own time.
                 self._limit(attempt, now_s + (LOADING_S if seat.worker.can_be_killed else 0.0))
 
@@ -324,6 +329,7 @@ class ActivityPool(Actor):
         """Removes an attempt that ended; None when nobody waits for it any more."""
         attempt = seat.attempts.pop(frame.job_id, None)
         if attempt is None:
+            self.results_dropped += 1
             return None
         if attempt.timer is not None:
             attempt.timer.cancel()
@@ -367,6 +373,15 @@ class ActivityPool(Actor):
             worker.terminate()
             grace_s = attempt.job.grace_s
             self.dispatcher.call_at(self.dispatcher.clock.monotonic_s() + grace_s, worker.kill)
+
+    def _stop_unless_revoked(self, seat: Seat, attempt: Attempt, now_s: float) -> None:
+        """It was asked back, and it is its turn: it runs by now, or the answer is on its way."""
+
+        def stop() -> None:
+            if attempt.job_id in seat.attempts:
+                self._stop_attempt(seat, attempt)
+
+        self.dispatcher.call_at(now_s + REVOKE_S, stop)
 
     def _watch_for_stall(self, now_s: float) -> None:
         if self._stall_timer is None:

@@ -27,6 +27,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Protocol
 
 from tempolite.actors import frames
@@ -97,8 +98,9 @@ class Worker:
         module, _, name = hello.interpreter.partition(":")
         self._interpreter = getattr(importlib.import_module(module), name)(hello.settings)
         signal.signal(signal.SIGTERM, self._on_term)
-        threading.Thread(target=self._read, name="tempolite-reader", daemon=True).start()
+        # Ready before the first callable is loaded: loading may end the process, and that is no false start.
         self._send(frames.Ready())
+        threading.Thread(target=self._read, name="tempolite-reader", daemon=True).start()
         try:
             if hello.slots == 1:
                 self._serve_one_by_one()
@@ -301,13 +303,18 @@ def _hold_lock(path: str) -> int | None:
 
 def main(socket_fd: int, life_fd: int) -> None:
     """Entry point of the child process."""
-    # The host's masks and ignored signals are its own business.
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for number in (signal.SIGTERM, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _close_all_but(socket_fd, life_fd)
     hang_life_on(_out_of_reach(life_fd))
     Worker(socket.socket(fileno=_out_of_reach(socket_fd))).main()
+
+
+def _close_all_but(*ours: int) -> None:
+    """What the host left open for programs that it starts is not meant for its workers."""
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd > 2 and fd not in ours:
+            with suppress(OSError):
+                os.close(fd)
 
 
 def _out_of_reach(fd: int) -> int:

@@ -31,6 +31,9 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from tempolite.actors import frames
+from tempolite.actors.job_link import JobLink
+from tempolite.actors.marks_file import MarkSetter
+from tempolite.actors.memory_limit import limited_memory
 from tempolite.core.failure import Failure
 
 RECEIVE_BYTES = 64 * 1024
@@ -56,11 +59,11 @@ class Interpreter(Protocol):
         """Whether it must be awaited."""
         ...
 
-    def run(self, call: Any, args: bytes, context: tuple[str, str, int, str]) -> bytes:
+    def run(self, call: Any, args: bytes, about: frames.About, link: JobLink) -> bytes:
         """Runs it here and now; an ``async def`` on a loop of its own."""
         ...
 
-    async def run_async(self, call: Any, args: bytes, context: tuple[str, str, int, str]) -> bytes:
+    async def run_async(self, call: Any, args: bytes, about: frames.About, link: JobLink) -> bytes:
         """Awaits it."""
         ...
 
@@ -86,7 +89,9 @@ class Worker:
         self._calls: dict[int, Any] = {}
         self._missing: dict[int, str] = {}
         self._interpreter: Interpreter
-        self._is_busy = False
+        self._marks: MarkSetter
+        self._links: dict[int, JobLink] = {}
+        self._is_told_to_end = False
 
     def main(self) -> None:
         """Serves until the engine hangs up."""
@@ -95,6 +100,7 @@ class Worker:
         if hello.folder:
             os.chdir(hello.folder)
         lock = _hold_lock(hello.lock_path)
+        self._marks = MarkSetter(hello.marks_path)
         module, _, name = hello.interpreter.partition(":")
         self._interpreter = getattr(importlib.import_module(module), name)(hello.settings)
         signal.signal(signal.SIGTERM, self._on_term)
@@ -107,6 +113,10 @@ class Worker:
             else:
                 asyncio.run(self._serve_many(hello.slots))
         except Terminated:
+            # Threads that look at `ctx.cancelled` may end by themselves, until the KILL.
+            for link in list(self._links.values()):
+                if link.was_asked:
+                    link.is_over.wait()
             os._exit(EXIT_TERMINATED)
         finally:
             del lock
@@ -118,9 +128,8 @@ class Worker:
             self._has_pending.get()
             run = self._take()
             if run is not None:
-                self._is_busy = True
                 self._send(self._outcome(run))
-                self._is_busy = False
+                self._end_if_told()
 
     async def _serve_many(self, slots: int) -> None:
         """Plain functions in threads, coroutines on this loop, ``slots`` of both together."""
@@ -136,7 +145,6 @@ class Worker:
             if run is None:
                 free.release()
                 continue
-            self._is_busy = True
             task = loop.create_task(self._serve_slot(run, free, threads))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
@@ -151,6 +159,7 @@ class Worker:
             else:
                 answer = await self._outcome_async(call, run)
             self._send(answer)
+            self._end_if_told()
         finally:
             free.release()
 
@@ -166,38 +175,65 @@ class Worker:
         if call is None:
             reason = self._missing.get(run.callable_id, "it was not shipped")
             return frames.Unknown(run.job_id, run.callable_id, reason)
-        began_s = self._begin(run)
+        link, began_s = self._begin(run)
         try:
-            result = self._interpreter.run(call, run.args, run.context)
+            with limited_memory(run.memory_limit):
+                result = self._interpreter.run(call, run.args, run.about, link)
             return frames.Done(run.job_id, result, time.monotonic() - began_s)
         except Terminated:
             raise
         except BaseException as error:
-            return frames.Failed(
-                run.job_id, self._interpreter.capture(error, call), time.monotonic() - began_s
-            )
-
-    def _begin(self, run: frames.Run) -> float:
-        if run.tells_start:
-            self._send(frames.Started(run.job_id))
-        return time.monotonic()
+            return self._failed(run, call, error, began_s)
+        finally:
+            self._finish(link)
 
     async def _outcome_async(self, call: Any, run: frames.Run) -> frames.FromWorker:
-        began_s = self._begin(run)
+        link, began_s = self._begin(run)
         try:
-            result = await self._interpreter.run_async(call, run.args, run.context)
+            with limited_memory(run.memory_limit):
+                result = await self._interpreter.run_async(call, run.args, run.about, link)
             return frames.Done(run.job_id, result, time.monotonic() - began_s)
         except Terminated:
             raise
         except BaseException as error:
-            return frames.Failed(
-                run.job_id, self._interpreter.capture(error, call), time.monotonic() - began_s
-            )
+            return self._failed(run, call, error, began_s)
+        finally:
+            self._finish(link)
+
+    def _begin(self, run: frames.Run) -> tuple[JobLink, float]:
+        link = self._links[run.job_id] = JobLink(run.job_id, self._send)
+        self._marks.begin(run.mark)
+        if run.tells_start:
+            self._send(frames.Started(run.job_id))
+        return link, time.monotonic()
+
+    def _finish(self, link: JobLink) -> None:
+        link.close()
+        self._links.pop(link.job_id, None)
+
+    def _failed(self, run: frames.Run, call: Any, error: BaseException, began_s: float) -> frames.FromWorker:
+        if run.memory_limit is not None and isinstance(error, MemoryError):
+            # What else in this process could not be done for want of memory, nobody knows.
+            self._is_told_to_end = True
+            return frames.Exhausted(run.job_id)
+        failure = self._interpreter.capture(error, call)
+        return frames.Failed(run.job_id, failure, time.monotonic() - began_s)
+
+    def _end_if_told(self) -> None:
+        if self._is_told_to_end and not self._links:
+            os._exit(EXIT_TERMINATED)
 
     def _on_term(self, _signum: int, _frame: Any) -> None:
-        if not self._is_busy:
+        links = list(self._links.values())
+        if not links:
             os._exit(EXIT_TERMINATED)
-        # Once only: the second TERM must not interrupt the clean-up that the first one began.
+        for link in links:
+            link.cancel()
+        if all(link.was_asked for link in links) and not self._is_told_to_end:
+            # They look at `ctx.cancelled`: they end by themselves, or by the next TERM.
+            self._is_told_to_end = True
+            return
+        # Once only: another TERM must not interrupt the clean-up that this one begins.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise Terminated
 

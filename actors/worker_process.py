@@ -58,6 +58,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     interpreter: str
     settings: dict[str, int | str | None]
     lock_path: str | None = None
+    marks_path: str | None = None
 
 
 class WorkerProcess:
@@ -102,12 +103,12 @@ class WorkerProcess:
 
     # ── what the pool asks for ──────────────────────────────────────────────────────────────────────────
 
-    def run(self, job_id: int, job: ActivityJob) -> None:
+    def run(self, job_id: int, job: ActivityJob, mark: int) -> None:
         """Sends an attempt, and its callable if this worker has not seen it."""
         callable_id = self._ship(job.call.shipping())
-        context = (str(job.workflow), str(job.step), job.attempt, job.idempotency_key)
         self._say(
-            frames.Run(job_id, callable_id, job.args, context, job.timeout_s is not None), len(job.args)
+            frames.Run(job_id, callable_id, job.args, job.about(), job.tells_start, mark, job.memory_limit),
+            len(job.args),
         )
 
     def revoke(self, job_id: int) -> None:
@@ -283,6 +284,7 @@ def _hello(settings: WorkerSettings, slots: int) -> frames.Hello:
         folder=folder,
         slots=slots,
         lock_path=settings.lock_path or "",
+        marks_path=settings.marks_path or "",
     )
 
 

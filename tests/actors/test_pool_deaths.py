@@ -6,7 +6,7 @@ import pytest
 
 from tempolite import errors
 from tempolite.actors import frames
-from tempolite.actors.activity_pool import START_FAILURES_MAX
+from tempolite.actors.crew import START_FAILURES_MAX
 from tempolite.core.retry import type_name
 from tests.actors.scripted_worker import PoolBench, ScriptedWorker
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tempolite.actors import frames
-from tempolite.actors.activity_pool import LOADING_S, STALL_S
-from tempolite.actors.attempts import PREFETCH_MAX
+from tempolite.actors.attempts_under_way import LOADING_S
+from tempolite.actors.crew import PREFETCH_MAX
+from tempolite.actors.stall_watch import STALL_S
 from tests.actors.scripted_worker import SHORT_S, Call, PoolBench
 
 

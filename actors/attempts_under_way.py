@@ -25,6 +25,9 @@ logger = logging.getLogger("tempolite")
 REVOKE_S = 0.05
 """A worker that works at all has answered by then that it gives something back."""
 
+LOOK_S = 0.5
+"""An activity that looks at ``ctx.cancelled`` at all does so within this time."""
+
 LOADING_S = 30.0
 """How long a worker may take to load an activity's code, beyond the activity's own time."""
 
@@ -267,7 +270,8 @@ class AttemptsUnderWay(Actor):
             seat.revoke_behind(self.queue.slots)
             worker.terminate()
             now_s, grace_s = self._now_s(), attempt.job.grace_s
-            # The second TERM is for who looks at `ctx.cancelled` and does not end by it.
+            # For who might look at `ctx.cancelled` and does not, and for who does not end by it.
+            self.dispatcher.call_at(now_s + min(LOOK_S, grace_s / 4), worker.terminate)
             self.dispatcher.call_at(now_s + grace_s / 2, worker.terminate)
             self.dispatcher.call_at(now_s + grace_s, worker.kill)
 

@@ -20,12 +20,14 @@ class JobLink:
         send: takes a frame to the pool.
 
     Attributes:
-        was_asked: the activity looks at ``is_cancelled``, so it can end by itself.
+        listens: the activity has a context, so it may look at ``is_cancelled``.
+        was_asked: it did, so it can end by itself.
         is_over: set when the attempt has ended.
     """
 
     def __init__(self, job_id: int, send: Callable[[frames.FromWorker], None]) -> None:
         self.job_id = job_id
+        self.listens = False
         self.was_asked = False
         self.is_over = threading.Event()
         self._send = send

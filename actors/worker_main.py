@@ -40,6 +40,9 @@ RECEIVE_BYTES = 64 * 1024
 FD_FROM = 512
 """Our descriptors have numbers from here."""
 
+LISTENING_TERM, ASKING_TERM = 1, 2
+"""TERMs that don't interrupt an activity which may look at ``ctx.cancelled``, or has."""
+
 EXIT_BROKEN = 70
 EXIT_TERMINATED = 143
 
@@ -92,6 +95,7 @@ class Worker:
         self._marks: MarkSetter
         self._links: dict[int, JobLink] = {}
         self._is_told_to_end = False
+        self._terms = 0
 
     def main(self) -> None:
         """Serves until the engine hangs up."""
@@ -229,9 +233,13 @@ class Worker:
             os._exit(EXIT_TERMINATED)
         for link in links:
             link.cancel()
-        if all(link.was_asked for link in links) and not self._is_told_to_end:
-            # They look at `ctx.cancelled`: they end by themselves, or by the next TERM.
+        self._terms += 1
+        if self._terms == LISTENING_TERM and all(link.listens for link in links):
+            # They may be about to look at `ctx.cancelled`; who has not by the next TERM never does.
             self._is_told_to_end = True
+            return
+        if self._terms == ASKING_TERM and all(link.was_asked for link in links):
+            # They end by themselves, or by the TERM after this one.
             return
         # Once only: another TERM must not interrupt the clean-up that this one begins.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -94,7 +94,7 @@ class ActivityContext:
     def cancelled(self) -> bool:
         """True once this attempt is to end: the run was cancelled, or its time is over.
 
-        Whoever looks at it is trusted to return within half of ``grace``. An activity in a worker process
-        that never looks is interrupted at once, and killed when its grace is over.
+        Whoever looks at it, at least twice a second, is trusted to return within half of ``grace``. An
+        activity in a worker process that does not is interrupted, and killed when its grace is over.
         """
         return self.surroundings.is_cancelled()

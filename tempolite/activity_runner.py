@@ -137,6 +137,7 @@ def _arguments(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     positional, named = loaded.codec.decode_call(args)
     if loaded.takes_context:
+        link.listens = True
         context = ActivityContext(
             about.workflow,
             about.step,

@@ -29,7 +29,7 @@ def test_a_cancelled_activity_that_runs_is_stopped() -> None:
     bench.cancel("a")
     assert bench.worker.log == ["run a", "terminate"]
     bench.pass_time(3.1)
-    assert bench.worker.log == ["run a", "terminate", "terminate", "kill"]
+    assert bench.worker.log == ["run a", *["terminate"] * 3, "kill"]
     bench.worker.die()
     bench.settle()
     bench.pass_time(60.0)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tempolite.actors.attempts_under_way import LOADING_S
+from tempolite.actors.attempts_under_way import LOADING_S, LOOK_S
 from tempolite.actors.crew import HANG_UP_S
 from tempolite.actors.futures import Reply
 from tempolite.actors.messages import Drain, ShutDown
@@ -34,8 +34,10 @@ def test_an_activity_past_its_time_is_stopped_for_good() -> None:
     assert bench.worker.log == ["run a"]
     bench.pass_time(0.2)
     assert bench.worker.log == ["run a", "terminate"]
-    bench.pass_time(2.5)
-    assert bench.worker.log == ["run a", "terminate", "terminate"], "once more, for who looked at `cancelled`"
+    bench.pass_time(LOOK_S)
+    assert bench.worker.log == ["run a", *["terminate"] * 2], "again, for who does not look at `cancelled`"
+    bench.pass_time(2.0)
+    assert bench.worker.log == ["run a", *["terminate"] * 3], "and for who looks and goes on"
     bench.pass_time(2.2)
     assert "kill" not in bench.worker.log
     bench.pass_time(0.3)

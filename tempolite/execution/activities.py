@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import structs
 
 from tempolite.actors.attempts import failure_of
 from tempolite.actors.messages import (
@@ -40,7 +41,8 @@ from tempolite.execution.infos import ActivityInfo
 if TYPE_CHECKING:
     from tempolite.execution.execution import Execution
 
-TIMEOUT_TYPES = frozenset(map(type_name, (ActivityTimeout, HeartbeatTimeout, DeadlineExceeded)))
+DEADLINE_TYPE = type_name(DeadlineExceeded)
+TIMEOUT_TYPES = frozenset({type_name(ActivityTimeout), type_name(HeartbeatTimeout), DEADLINE_TYPE})
 
 LOSSES_MAX = 3
 """The third worker process that dies under the same activity fails it, whatever its policy."""
@@ -137,6 +139,9 @@ class Activities:
 
     def _take_failure(self, step: StepRecord, failure: Failure, ended: ActivityEnded) -> None:
         attempt, options = step.attempts + 1, self._calls[step.key].options
+        if failure.type_name == DEADLINE_TYPE and step.last_failure is not None:
+            # Why it was not done in time.
+            failure = structs.replace(failure, cause=step.last_failure, cause_is_explicit=True)
         if options.once and failure.type_name in TIMEOUT_TYPES:
             self._give_up(step, unknown_outcome("it was stopped", failure))
             return

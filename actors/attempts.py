@@ -1,43 +1,53 @@
-"""What a pool knows of an attempt and of a worker's place, and how it tells a run what became of it."""
+"""What a pool knows of an attempt, and how it tells a run what became of it."""
 
 from __future__ import annotations
 
-import heapq
-import itertools
-from collections.abc import Callable
-from typing import Any
-
 import msgspec
+from msgspec import structs
 
 from tempolite import errors
 from tempolite.actors.actor import tell_if_alive
 from tempolite.actors.dispatcher import TimerHandle
-from tempolite.actors.messages import ActivityEnded, ActivityJob, ActivityLost
+from tempolite.actors.frames import Beat
+from tempolite.actors.marks_file import NO_MARK
+from tempolite.actors.messages import ActivityEnded, ActivityJob, ActivityLost, ActivityNext
 from tempolite.core.failure import Failure
 
-SHORT_S = 0.002
-"""An activity that takes less, by its moving average, may be prefetched."""
-
-FIRST_PLACES = 1 << 62
-"""More than there will ever be attempts: an earlier one that is given back goes before a later one."""
-
-DURATIONS_MAX = 1_000
-
-PREFETCH_MAX = 32
-"""Attempts that one worker is given beyond its slots."""
-
 TIMEOUT_TYPE = "tempolite.errors:ActivityTimeout"
+HEARTBEAT_TYPE = "tempolite.errors:HeartbeatTimeout"
+DEADLINE_TYPE = "tempolite.errors:DeadlineExceeded"
 LOST_TYPE = "tempolite.errors:WorkerLost"
 
 
 class Attempt(msgspec.Struct, eq=False):
-    """An attempt that the pool knows of."""
+    """An attempt that the pool knows of.
+
+    Attributes:
+        job_id: the pool's number of it.
+        job: what is to be run.
+        mark: which mark says that it runs.
+        started_s: when it seemed to begin; None while it waits.
+        counts_from_s: from when its time counts.
+        beat_s: when its last sign of life came.
+        deadline_s: when all attempts have had their time, on the monotonic clock.
+        alarm: rings when something of that is due.
+        began_at: when it said that it begins, in µs since the epoch.
+        heartbeat, progress: what its last heartbeat told.
+        expired: name of the error type, once it has had its time.
+    """
 
     job_id: int
     job: ActivityJob
+    mark: int = NO_MARK
     started_s: float | None = None
-    timer: TimerHandle | None = None
-    is_expired: bool = False
+    counts_from_s: float | None = None
+    beat_s: float = 0.0
+    deadline_s: float | None = None
+    alarm: TimerHandle | None = None
+    began_at: int | None = None
+    heartbeat: bytes = b""
+    progress: tuple[float, float | None] | None = None
+    expired: str = ""
     is_cancelled: bool = False
     needs_alone: bool = False
     is_revoking: bool = False
@@ -47,134 +57,109 @@ class Attempt(msgspec.Struct, eq=False):
         """Whether nothing else may run in its worker."""
         return self.job.alone or self.needs_alone
 
+    @property
+    def needs_clearance(self) -> bool:
+        """Whether the run must record first that it starts."""
+        return self.job.needs_clearance and not self.job.is_cleared
+
+    def begin(self, from_s: float, began_at: int | None) -> None:
+        """Its time counts from then on; ``began_at`` where it said so itself."""
+        self.counts_from_s = self.beat_s = from_s
+        if began_at is not None and self.began_at is None:
+            self.began_at = began_at
+            if self.job.deadline_s is not None and self.deadline_s is None:
+                self.deadline_s = from_s + self.job.deadline_s
+
+    def reset(self) -> None:
+        """It was given back, and begins anew with its next worker; all its attempts' time goes on."""
+        self.started_s = self.counts_from_s = None
+        self.is_revoking = False
+        self.silence()
+
+    def silence(self) -> None:
+        """Its alarm does not ring."""
+        if self.alarm is not None:
+            self.alarm.cancel()
+            self.alarm = None
+
+    def limits(self) -> list[tuple[float, str]]:
+        """When it has had its time, and what that is called."""
+        found = []
+        if self.deadline_s is not None:
+            found.append((self.deadline_s, DEADLINE_TYPE))
+        if self.counts_from_s is not None:
+            if self.job.timeout_s is not None:
+                found.append((self.counts_from_s + self.job.timeout_s, TIMEOUT_TYPE))
+            if self.job.heartbeat_timeout_s is not None:
+                found.append((self.beat_s + self.job.heartbeat_timeout_s, HEARTBEAT_TYPE))
+            if self.deadline_s is None and self.job.deadline_s is not None:
+                # It has not said that it begins: this guards a worker that never gets to it.
+                found.append((self.counts_from_s + self.job.deadline_s, DEADLINE_TYPE))
+        return found
+
+    def due_by(self, now_s: float) -> str:
+        """Name of the error type of the first limit that is reached by then; empty where none is."""
+        return min((limit for limit in self.limits() if limit[0] <= now_s), default=(0.0, ""))[1]
+
+    def take_beat(self, beat: Beat, now_s: float) -> None:
+        """It lives."""
+        self.beat_s = max(self.beat_s, now_s)
+        self.heartbeat = beat.details or self.heartbeat
+        self.progress = beat.progress or self.progress
+
     def tell_result(self, result: bytes) -> None:
         """It returned."""
         self._tell(ActivityEnded(self.job.step, self.job.schedule, self.job.attempt, result))
 
     def tell(self, failure: Failure) -> None:
         """It failed."""
-        self._tell(ActivityEnded(self.job.step, self.job.schedule, self.job.attempt, None, failure))
+        self._tell(
+            ActivityEnded(
+                self.job.step,
+                self.job.schedule,
+                self.job.attempt,
+                None,
+                failure,
+                self.heartbeat,
+                self.began_at,
+            )
+        )
 
     def tell_failure(self, kind: type | None, text: str, name: str = "") -> None:
         """It failed with something that the pool found."""
         self.tell(failure_of(kind, text, name))
 
-    def tell_timeout(self) -> None:
+    def tell_expired(self) -> None:
         """It has had its time."""
-        text = f"attempt {self.job.attempt} ran longer than {self.job.timeout_s:g} s"
-        self.tell_failure(None, text, TIMEOUT_TYPE)
+        number, job = self.job.attempt, self.job
+        text = {
+            TIMEOUT_TYPE: f"attempt {number} ran longer than {job.timeout_s} s",
+            HEARTBEAT_TYPE: f"attempt {number} gave no heartbeat within {job.heartbeat_timeout_s} s",
+            DEADLINE_TYPE: f"it was not done by its deadline, in attempt {number}",
+        }[self.expired]
+        failure = failure_of(None, text, self.expired)
+        # No further attempt could be done in time.
+        self.tell(structs.replace(failure, retryable=self.expired != DEADLINE_TYPE))
 
     def tell_loss(self, cause: str) -> None:
         """Its worker died, and nothing else ran there."""
-        self._tell(ActivityLost(self.job.step, self.job.schedule, self.job.attempt, cause))
+        job = self.job
+        self._tell(ActivityLost(job.step, job.schedule, job.attempt, cause, self.heartbeat, self.began_at))
 
-    def _tell(self, message: ActivityEnded | ActivityLost) -> None:
+    def tell_quarantine(self, ends: int) -> None:
+        """It was running whenever the engine died, and may be why."""
+        text = f"attempt {self.job.attempt} was running at {ends} unclean ends of the engine"
+        failure = failure_of(None, text, LOST_TYPE)
+        state = {"message": text, "cause": "unclean ends of the engine"}
+        self.tell(structs.replace(failure, args=[text], state=state, retryable=False))
+
+    def tell_next(self) -> None:
+        """It is next in line, and runs once that is recorded."""
+        self._tell(ActivityNext(self.job.step, self.job.schedule, self.job.attempt))
+
+    def _tell(self, message: ActivityEnded | ActivityLost | ActivityNext) -> None:
         # The run may be gone: finished, or put away with nothing in flight.
         tell_if_alive(self.job.sender, message)
-
-
-class Seat(msgspec.Struct, eq=False):
-    """A worker and what it was given, in order; the first ``slots`` of these are running."""
-
-    worker: Any
-    attempts: dict[int, Attempt] = {}
-    is_ready: bool = False
-    is_leaving: bool = False
-    has_only_short: bool = True
-    has_one_alone: bool = False
-
-    def has_room(self, attempt: Attempt, slots: int, durations: Durations) -> bool:
-        """Whether the worker may be given this one too; beyond its slots only while all are short."""
-        count = len(self.attempts)
-        if self.is_leaving:
-            return False
-        if count == 0:
-            return True
-        if self.has_one_alone or attempt.is_alone:
-            return False
-        if count < slots:
-            return True
-        if not self.worker.can_prefetch or count >= slots + PREFETCH_MAX:
-            return False
-        return self.has_only_short and durations.is_short(attempt.job.call.name)
-
-    def add(self, attempt: Attempt, durations: Durations) -> None:
-        """The worker is given it."""
-        if not self.attempts:
-            self.has_only_short, self.has_one_alone = True, attempt.is_alone
-        if self.has_only_short:
-            self.has_only_short = durations.is_short(attempt.job.call.name)
-        self.attempts[attempt.job_id] = attempt
-
-    def revoke_behind(self, slots: int) -> None:
-        """Asks for everything back that has not begun."""
-        for attempt in list(self.attempts.values())[slots:]:
-            if not attempt.is_revoking:
-                attempt.is_revoking = True
-                self.worker.revoke(attempt.job_id)
-
-    def running(self, slots: int) -> list[Attempt]:
-        """Those that have begun."""
-        return list(itertools.islice(self.attempts.values(), slots))
-
-
-class WaitingList:
-    """Attempts that wait for a worker: by priority, then in order."""
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[int, int, Attempt]] = []
-        self._order = itertools.count()
-
-    def __len__(self) -> int:
-        return len(self._heap)
-
-    def add(self, attempt: Attempt) -> None:
-        """Behind those of its priority."""
-        heapq.heappush(self._heap, (-attempt.job.priority, next(self._order), attempt))
-
-    def add_again(self, attempt: Attempt) -> None:
-        """Before those that never had a worker; it was given back."""
-        attempt.started_s, attempt.timer, attempt.is_revoking = None, None, False
-        heapq.heappush(self._heap, (-attempt.job.priority, -FIRST_PLACES + attempt.job_id, attempt))
-
-    def first(self, is_held: Callable[[Attempt], bool]) -> Attempt | None:
-        """Who is next; those that are held are passed over, and stay where they are."""
-        if not self._heap or not is_held(self._heap[0][2]):
-            return self._heap[0][2] if self._heap else None
-        return next((item[2] for item in sorted(self._heap) if not is_held(item[2])), None)
-
-    def remove(self, attempt: Attempt) -> None:
-        """It got a worker."""
-        if self._heap[0][2] is attempt:
-            heapq.heappop(self._heap)
-        else:
-            self.remove_if(lambda other: other is attempt)
-
-    def remove_if(self, is_meant: Callable[[Attempt], bool]) -> list[Attempt]:
-        """Takes out all that are meant."""
-        removed = [item[2] for item in self._heap if is_meant(item[2])]
-        if removed:
-            self._heap = [item for item in self._heap if not is_meant(item[2])]
-            heapq.heapify(self._heap)
-        return removed
-
-
-class Durations:
-    """Moving averages of how long activities run, by name."""
-
-    def __init__(self) -> None:
-        self._averages: dict[str, float] = {}
-
-    def learn(self, name: str, seconds: float) -> None:
-        """One of them took that long."""
-        before = self._averages.get(name)
-        if before is None and len(self._averages) >= DURATIONS_MAX:
-            self._averages.clear()
-        self._averages[name] = seconds if before is None else 0.8 * before + 0.2 * seconds
-
-    def is_short(self, name: str) -> bool:
-        """Whether it is known to be short."""
-        return self._averages.get(name, SHORT_S) < SHORT_S
 
 
 def failure_of(kind: type | None, text: str, name: str = "") -> Failure:

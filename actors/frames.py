@@ -42,6 +42,7 @@ class Hello(Frame, frozen=True):
         sys_path, folder: those of the engine's process.
         slots: activities at once.
         lock_path: file to hold a shared lock on; empty for none.
+        marks_path: file in which it marks what it runs, see ``running_marks.py``; empty for none.
     """
 
     interpreter: str
@@ -50,6 +51,7 @@ class Hello(Frame, frozen=True):
     folder: str
     slots: int
     lock_path: str
+    marks_path: str = ""
 
 
 class Ship(Frame, frozen=True):
@@ -60,17 +62,37 @@ class Ship(Frame, frozen=True):
     code: bytes
 
 
-class Run(Frame, frozen=True):
-    """Run this. ``context`` is workflow id, step, attempt, idempotency key.
+class About(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What an activity may know of itself.
 
-    ``tells_start``: say when it begins, which is when its time begins; loading its code is not its own time.
+    Attributes:
+        workflow, step, attempt, idempotency_key: which.
+        heartbeat: details of the last heartbeat before this attempt, as the codec's JSON; empty for none.
+    """
+
+    workflow: str
+    step: str
+    attempt: int
+    idempotency_key: str
+    heartbeat: bytes = b""
+
+
+class Run(Frame, frozen=True):
+    """Run this.
+
+    Attributes:
+        tells_start: say when it begins, which is when its time begins; loading its code is not its own time.
+        mark: which mark says that it runs; negative for none.
+        memory_limit: bytes that it may use beyond what the worker has.
     """
 
     job_id: int
     callable_id: int
     args: bytes
-    context: tuple[str, str, int, str]
+    about: About
     tells_start: bool = False
+    mark: int = -1
+    memory_limit: int | None = None
 
 
 class Revoke(Frame, frozen=True):
@@ -114,6 +136,20 @@ class Failed(Frame, frozen=True):
     took_s: float = 0.0
 
 
+class Beat(Frame, frozen=True):
+    """It lives; ``details`` is the codec's JSON, empty for none, ``progress`` how far it is of how much."""
+
+    job_id: int
+    details: bytes = b""
+    progress: tuple[float, float | None] | None = None
+
+
+class Exhausted(Frame, frozen=True):
+    """It came to its memory limit; the worker ends."""
+
+    job_id: int
+
+
 class Unknown(Frame, frozen=True):
     """No name led to that callable in the worker: it must be shipped by value. Nothing was run."""
 
@@ -143,7 +179,7 @@ class Shipping(msgspec.Struct, frozen=True):
 
 
 ToWorker = Hello | Ship | Run | Revoke | Forget
-FromWorker = Ready | Started | Done | Failed | Unknown | Revoked
+FromWorker = Ready | Started | Beat | Done | Failed | Exhausted | Unknown | Revoked
 
 _ENCODER = msgspec.msgpack.Encoder()
 TO_WORKER: msgspec.msgpack.Decoder[list[ToWorker]] = msgspec.msgpack.Decoder(list[ToWorker])

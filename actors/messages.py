@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pykka
 
+from tempolite.actors.frames import About
 from tempolite.core.events import RunCreated
 from tempolite.core.failure import Failure
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
@@ -106,6 +107,8 @@ class ActivityEnded(Message, frozen=True):
         attempt: which attempt, from 1.
         result: the value, as the codec's JSON; None where it failed.
         failure: how it failed.
+        heartbeat: details of its last heartbeat, as the codec's JSON; empty for none.
+        began_at: when it began, in µs since the epoch; None where nobody asked for that.
     """
 
     step: StepKey
@@ -113,6 +116,8 @@ class ActivityEnded(Message, frozen=True):
     attempt: int
     result: bytes | None = None
     failure: Failure | None = None
+    heartbeat: bytes = b""
+    began_at: int | None = None
 
 
 class ActivityLost(Message, frozen=True):
@@ -123,12 +128,27 @@ class ActivityLost(Message, frozen=True):
         schedule: as in ``ActivityEnded``.
         attempt: which attempt; it is not used up.
         cause: what ended the process: ``SIGKILL``, ``exit code 3``.
+        heartbeat, began_at: as in ``ActivityEnded``.
     """
 
     step: StepKey
     schedule: int
     attempt: int
     cause: str
+    heartbeat: bytes = b""
+    began_at: int | None = None
+
+
+class ActivityNext(Message, frozen=True):
+    """An at-most-once attempt is next in line: record that it starts, then ask for it again as cleared.
+
+    Attributes:
+        step, schedule, attempt: as in ``ActivityEnded``.
+    """
+
+    step: StepKey
+    schedule: int
+    attempt: int
 
 
 class SideEffectEnded(Message, frozen=True):
@@ -311,6 +331,13 @@ class ActivityJob(msgspec.Struct, frozen=True, gc=False):
         grace_s: seconds from TERM to KILL.
         priority: higher first.
         alone: nothing else may run in the same worker meanwhile.
+        deadline_s: limit of all attempts, from the start of the first; None where that is known already.
+        deadline_at: when all attempts have had their time, in µs since the epoch.
+        heartbeat_timeout_s: limit of the time between two heartbeats.
+        memory_limit: bytes that it may use beyond what its worker process has.
+        heartbeat: details of the last heartbeat before this attempt, as the codec's JSON; empty for none.
+        needs_clearance: at most once: it begins only after the run has recorded that it starts.
+        is_cleared: that is recorded.
     """
 
     sender: pykka.ActorRef[Any]
@@ -325,6 +352,28 @@ class ActivityJob(msgspec.Struct, frozen=True, gc=False):
     grace_s: float = 5.0
     priority: int = 0
     alone: bool = False
+    deadline_s: float | None = None
+    deadline_at: int | None = None
+    heartbeat_timeout_s: float | None = None
+    memory_limit: int | None = None
+    heartbeat: bytes = b""
+    needs_clearance: bool = False
+    is_cleared: bool = False
+
+    @property
+    def attempt_key(self) -> str:
+        """Tells this attempt from every other one, across crashes."""
+        return f"{self.idempotency_key}#{self.attempt}"
+
+    def about(self) -> About:
+        """What the activity may know of itself."""
+        return About(str(self.workflow), str(self.step), self.attempt, self.idempotency_key, self.heartbeat)
+
+    @property
+    def tells_start(self) -> bool:
+        """Whether the moment matters in which it begins."""
+        limits = (self.timeout_s, self.deadline_s, self.deadline_at, self.heartbeat_timeout_s)
+        return any(limit is not None for limit in limits)
 
 
 class RunActivity(Message, frozen=True):
@@ -377,6 +426,18 @@ class AttemptExpired(Message, frozen=True):
     """
 
     job_id: int
+
+
+class Scale(Message, frozen=True):
+    """Have so many workers from now on; answered when that is arranged.
+
+    Idle workers leave at once, busy ones after their work. With 0 the pool accepts and holds.
+
+    Attributes:
+        workers: how many at most.
+    """
+
+    workers: int
 
 
 class Drain(Message, frozen=True):

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -20,10 +21,11 @@ from tempolite.actors.database_file import DatabaseFile
 from tempolite.actors.directory import RESIDENTS_MAX, Directory
 from tempolite.actors.dispatcher import SeededDispatcher, ThreadDispatcher
 from tempolite.actors.futures import Reply
-from tempolite.actors.messages import AwaitIdle, AwaitOutcome, Drain, Flush, Recover, ShutDown
+from tempolite.actors.messages import AwaitIdle, AwaitOutcome, Drain, Flush, Recover, Scale, ShutDown
 from tempolite.actors.persistence import PersistenceActor
 from tempolite.actors.run_lines import RunLines
 from tempolite.actors.run_store import RunStore
+from tempolite.actors.running_marks import RunningMarks, marks_path
 from tempolite.actors.side_effects import SideEffectActor
 from tempolite.actors.supervisor import Perform, Supervisor
 from tempolite.actors.timers import ReadTimers, TimerActor
@@ -31,8 +33,9 @@ from tempolite.actors.worker_main import Interpreter
 from tempolite.actors.worker_process import WorkerProcess, WorkerSettings
 from tempolite.actors.worker_thread import InlineWorker, ThreadWorker
 from tempolite.actors.workflow import Routes
+from tempolite.core.identifiers import StepKey, WorkflowId
 from tempolite.core.queues import Queue
-from tempolite.errors import EngineClosed, EngineLocked, QueueNotFound
+from tempolite.errors import EngineClosed, EngineLocked, InvalidArguments, QueueExists, QueueNotFound
 
 logger = logging.getLogger("tempolite")
 
@@ -110,6 +113,7 @@ class ActorSystem:
         self.supervisor.add(self.persistence, self._commits)
         for actor in (self.side_effects, self.timers):
             self.supervisor.add(actor, self._dispatcher)
+        self.marks = RunningMarks(marks_path(self.file), was_clean=self.persistence.was_clean)
         for queue in self._options.queues:
             self.add_queue(queue)
         self.supervisor.add(self.directory, self._dispatcher)
@@ -123,11 +127,41 @@ class ActorSystem:
         """Starts a queue's pool."""
         on_failure = self.supervisor.on_child_failure
         pool = ActivityPool(
-            queue, worker_count(queue), self._worker_maker(queue), on_actor_failure=on_failure
+            queue, worker_count(queue), self._worker_maker(queue), self.marks, on_actor_failure=on_failure
         )
         self.supervisor.add(pool, self._dispatcher)
         self.pools[queue.name] = pool
         self._pool_refs[queue.name] = pool.actor_ref
+
+    def create_queue(self, queue: Queue) -> None:
+        """Starts a queue's pool while the engine runs.
+
+        Raises:
+            QueueExists: there is one of that name.
+        """
+
+        def add() -> None:
+            if queue.name in self.pools:
+                raise QueueExists(f"a queue named {queue.name!r} exists already")
+            self.add_queue(queue)
+
+        self._perform(add)
+
+    def scale(self, queue: str, workers: int) -> int:
+        """Gives a running queue so many workers; says how many it had.
+
+        Idle workers that are too many leave at once, busy ones after their work; with 0 it holds what comes.
+
+        Raises:
+            QueueNotFound: there is none of that name.
+            InvalidArguments: the count is no int from 0.
+        """
+        pool = self.pool_of(queue)
+        wanted = replace(self.pools[queue].queue, workers=workers)
+        if wanted.workers is None:
+            raise InvalidArguments(f"queue {queue!r}: workers is None, expected an int from 0")
+        before: int = self._ask(pool, Scale(worker_count(wanted)))
+        return before
 
     def pool_of(self, queue: str) -> pykka.ActorRef[ActivityPool]:
         """The pool of a queue.
@@ -197,6 +231,8 @@ class ActorSystem:
     def crash(self, error: Exception) -> None:
         """Drops everything as SIGKILL would: no last commit, no checkpoint."""
         self.persistence.abandon()
+        # As SIGKILL leaves it: what runs now is marked as running.
+        self._perform(self.marks.close)
         self._stop(is_clean=False, error=error)
 
     def _stop(self, *, is_clean: bool, error: Exception | None = None) -> None:
@@ -207,6 +243,8 @@ class ActorSystem:
             self._commits.stop(ASK_S)
         self._dispatcher.stop(ASK_S)
         self.side_effects.shut_down(timeout_s=0.1)
+        if is_clean:
+            self.marks.close_clean()
         self.persistence.close(is_clean=is_clean)
         self.supervisor.stop_children()
         self.supervisor.stop_now()
@@ -221,17 +259,40 @@ class ActorSystem:
         counts: tuple[int, int, int] = self._perform(self.pools[queue].counts)
         return counts
 
+    def loss_counts(self) -> tuple[int, int]:
+        """Results that were dropped because they came late, and workers that were lost; of all queues."""
+
+        def count() -> tuple[int, int]:
+            pools = self.pools.values()
+            return sum(pool.results_dropped for pool in pools), sum(pool.workers_lost for pool in pools)
+
+        counts: tuple[int, int] = self._perform(count)
+        return counts
+
+    def progress_of(self, workflow: WorkflowId) -> dict[StepKey, tuple[float, float | None]]:
+        """How far a run's activities are that tell so with ``ctx.progress``: done, and of how much."""
+
+        def find() -> dict[StepKey, tuple[float, float | None]]:
+            found: dict[StepKey, tuple[float, float | None]] = {}
+            for pool in self.pools.values():
+                found.update(pool.progress_of(workflow))
+            return found
+
+        progress: dict[StepKey, tuple[float, float | None]] = self._perform(find)
+        return progress
+
     def _perform(self, action: Callable[[], Any]) -> Any:
         return self._ask(self.supervisor.actor_ref, Perform(action))
 
     def _worker_maker(self, queue: Queue) -> Callable[[Callable[..., None], Callable[..., None]], Any]:
-        options, dispatcher = self._options, self._dispatcher
+        options, dispatcher, marks = self._options, self._dispatcher, self.marks
 
         def make(on_frames: Callable[..., None], on_death: Callable[..., None]) -> Any:
             if queue.kind == "inline":
-                return InlineWorker(options.interpreter, on_frames)
+                return InlineWorker(options.interpreter, on_frames, marks)
             if queue.kind == "thread":
-                return ThreadWorker(options.interpreter, queue.slots, on_frames, f"tempolite-{queue.name}")
+                name = f"tempolite-{queue.name}"
+                return ThreadWorker(options.interpreter, queue.slots, on_frames, marks, name)
             return WorkerProcess(dispatcher, options.worker, queue.slots, on_frames, on_death)
 
         return make

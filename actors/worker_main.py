@@ -27,14 +27,21 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Protocol
 
 from tempolite.actors import frames
+from tempolite.actors.job_link import JobLink
+from tempolite.actors.marks_file import MarkSetter
+from tempolite.actors.memory_limit import limited_memory
 from tempolite.core.failure import Failure
 
 RECEIVE_BYTES = 64 * 1024
 FD_FROM = 512
 """Our descriptors have numbers from here."""
+
+LISTENING_TERM, ASKING_TERM = 1, 2
+"""TERMs that don't interrupt an activity which may look at ``ctx.cancelled``, or has."""
 
 EXIT_BROKEN = 70
 EXIT_TERMINATED = 143
@@ -55,11 +62,11 @@ class Interpreter(Protocol):
         """Whether it must be awaited."""
         ...
 
-    def run(self, call: Any, args: bytes, context: tuple[str, str, int, str]) -> bytes:
+    def run(self, call: Any, args: bytes, about: frames.About, link: JobLink) -> bytes:
         """Runs it here and now; an ``async def`` on a loop of its own."""
         ...
 
-    async def run_async(self, call: Any, args: bytes, context: tuple[str, str, int, str]) -> bytes:
+    async def run_async(self, call: Any, args: bytes, about: frames.About, link: JobLink) -> bytes:
         """Awaits it."""
         ...
 
@@ -85,7 +92,10 @@ class Worker:
         self._calls: dict[int, Any] = {}
         self._missing: dict[int, str] = {}
         self._interpreter: Interpreter
-        self._is_busy = False
+        self._marks: MarkSetter
+        self._links: dict[int, JobLink] = {}
+        self._is_told_to_end = False
+        self._terms = 0
 
     def main(self) -> None:
         """Serves until the engine hangs up."""
@@ -94,17 +104,23 @@ class Worker:
         if hello.folder:
             os.chdir(hello.folder)
         lock = _hold_lock(hello.lock_path)
+        self._marks = MarkSetter(hello.marks_path)
         module, _, name = hello.interpreter.partition(":")
         self._interpreter = getattr(importlib.import_module(module), name)(hello.settings)
         signal.signal(signal.SIGTERM, self._on_term)
-        threading.Thread(target=self._read, name="tempolite-reader", daemon=True).start()
+        # Ready before the first callable is loaded: loading may end the process, and that is no false start.
         self._send(frames.Ready())
+        threading.Thread(target=self._read, name="tempolite-reader", daemon=True).start()
         try:
             if hello.slots == 1:
                 self._serve_one_by_one()
             else:
                 asyncio.run(self._serve_many(hello.slots))
         except Terminated:
+            # Threads that look at `ctx.cancelled` may end by themselves, until the KILL.
+            for link in list(self._links.values()):
+                if link.was_asked:
+                    link.is_over.wait()
             os._exit(EXIT_TERMINATED)
         finally:
             del lock
@@ -116,9 +132,8 @@ class Worker:
             self._has_pending.get()
             run = self._take()
             if run is not None:
-                self._is_busy = True
                 self._send(self._outcome(run))
-                self._is_busy = False
+                self._end_if_told()
 
     async def _serve_many(self, slots: int) -> None:
         """Plain functions in threads, coroutines on this loop, ``slots`` of both together."""
@@ -134,7 +149,6 @@ class Worker:
             if run is None:
                 free.release()
                 continue
-            self._is_busy = True
             task = loop.create_task(self._serve_slot(run, free, threads))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
@@ -149,6 +163,7 @@ class Worker:
             else:
                 answer = await self._outcome_async(call, run)
             self._send(answer)
+            self._end_if_told()
         finally:
             free.release()
 
@@ -164,38 +179,69 @@ class Worker:
         if call is None:
             reason = self._missing.get(run.callable_id, "it was not shipped")
             return frames.Unknown(run.job_id, run.callable_id, reason)
-        began_s = self._begin(run)
+        link, began_s = self._begin(run)
         try:
-            result = self._interpreter.run(call, run.args, run.context)
+            with limited_memory(run.memory_limit):
+                result = self._interpreter.run(call, run.args, run.about, link)
             return frames.Done(run.job_id, result, time.monotonic() - began_s)
         except Terminated:
             raise
         except BaseException as error:
-            return frames.Failed(
-                run.job_id, self._interpreter.capture(error, call), time.monotonic() - began_s
-            )
-
-    def _begin(self, run: frames.Run) -> float:
-        if run.tells_start:
-            self._send(frames.Started(run.job_id))
-        return time.monotonic()
+            return self._failed(run, call, error, began_s)
+        finally:
+            self._finish(link)
 
     async def _outcome_async(self, call: Any, run: frames.Run) -> frames.FromWorker:
-        began_s = self._begin(run)
+        link, began_s = self._begin(run)
         try:
-            result = await self._interpreter.run_async(call, run.args, run.context)
+            with limited_memory(run.memory_limit):
+                result = await self._interpreter.run_async(call, run.args, run.about, link)
             return frames.Done(run.job_id, result, time.monotonic() - began_s)
         except Terminated:
             raise
         except BaseException as error:
-            return frames.Failed(
-                run.job_id, self._interpreter.capture(error, call), time.monotonic() - began_s
-            )
+            return self._failed(run, call, error, began_s)
+        finally:
+            self._finish(link)
+
+    def _begin(self, run: frames.Run) -> tuple[JobLink, float]:
+        link = self._links[run.job_id] = JobLink(run.job_id, self._send)
+        self._marks.begin(run.mark)
+        if run.tells_start:
+            self._send(frames.Started(run.job_id))
+        return link, time.monotonic()
+
+    def _finish(self, link: JobLink) -> None:
+        link.close()
+        self._links.pop(link.job_id, None)
+
+    def _failed(self, run: frames.Run, call: Any, error: BaseException, began_s: float) -> frames.FromWorker:
+        if run.memory_limit is not None and isinstance(error, MemoryError):
+            # What else in this process could not be done for want of memory, nobody knows.
+            self._is_told_to_end = True
+            return frames.Exhausted(run.job_id)
+        failure = self._interpreter.capture(error, call)
+        return frames.Failed(run.job_id, failure, time.monotonic() - began_s)
+
+    def _end_if_told(self) -> None:
+        if self._is_told_to_end and not self._links:
+            os._exit(EXIT_TERMINATED)
 
     def _on_term(self, _signum: int, _frame: Any) -> None:
-        if not self._is_busy:
+        links = list(self._links.values())
+        if not links:
             os._exit(EXIT_TERMINATED)
-        # Once only: the second TERM must not interrupt the clean-up that the first one began.
+        for link in links:
+            link.cancel()
+        self._terms += 1
+        if self._terms == LISTENING_TERM and all(link.listens for link in links):
+            # They may be about to look at `ctx.cancelled`; who has not by the next TERM never does.
+            self._is_told_to_end = True
+            return
+        if self._terms == ASKING_TERM and all(link.was_asked for link in links):
+            # They end by themselves, or by the TERM after this one.
+            return
+        # Once only: another TERM must not interrupt the clean-up that this one begins.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise Terminated
 
@@ -301,13 +347,18 @@ def _hold_lock(path: str) -> int | None:
 
 def main(socket_fd: int, life_fd: int) -> None:
     """Entry point of the child process."""
-    # The host's masks and ignored signals are its own business.
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for number in (signal.SIGTERM, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _close_all_but(socket_fd, life_fd)
     hang_life_on(_out_of_reach(life_fd))
     Worker(socket.socket(fileno=_out_of_reach(socket_fd))).main()
+
+
+def _close_all_but(*ours: int) -> None:
+    """What the host left open for programs that it starts is not meant for its workers."""
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd > 2 and fd not in ours:
+            with suppress(OSError):
+                os.close(fd)
 
 
 def _out_of_reach(fd: int) -> int:

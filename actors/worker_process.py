@@ -6,12 +6,12 @@ seen through its pidfd, in about 2 ms, whatever ended it; what it sent before is
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
@@ -37,6 +37,7 @@ _BOOT = (
     "from tempolite.actors.worker_main import main; main(int(sys.argv[1]), int(sys.argv[2]))"
 )
 _PACKAGE_FOLDER = str(Path(__file__).absolute().parents[2])
+_DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class ShippableCall(Protocol):
@@ -57,6 +58,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     interpreter: str
     settings: dict[str, int | str | None]
     lock_path: str | None = None
+    marks_path: str | None = None
 
 
 class WorkerProcess:
@@ -101,12 +103,12 @@ class WorkerProcess:
 
     # ── what the pool asks for ──────────────────────────────────────────────────────────────────────────
 
-    def run(self, job_id: int, job: ActivityJob) -> None:
+    def run(self, job_id: int, job: ActivityJob, mark: int) -> None:
         """Sends an attempt, and its callable if this worker has not seen it."""
         callable_id = self._ship(job.call.shipping())
-        context = (str(job.workflow), str(job.step), job.attempt, job.idempotency_key)
         self._say(
-            frames.Run(job_id, callable_id, job.args, context, job.timeout_s is not None), len(job.args)
+            frames.Run(job_id, callable_id, job.args, job.about(), job.tells_start, mark, job.memory_limit),
+            len(job.args),
         )
 
     def revoke(self, job_id: int) -> None:
@@ -132,32 +134,22 @@ class WorkerProcess:
     # ── its life ────────────────────────────────────────────────────────────────────────────────────────
 
     def _spawn(self) -> None:
-        ours, theirs = socket.socketpair()
+        ours, theirs = _socket_pair()
         try:
-            life_read, life_write = os.pipe2(os.O_CLOEXEC)
+            life_read, self._life_fd = forking.open_pipe()
         except OSError:
             ours.close()
             theirs.close()
             raise
-        self._life_fd = forking.close_in_forked_children(life_write)
-        command = [sys.executable, "-P", "-c", _BOOT, str(theirs.fileno()), str(life_read), _PACKAGE_FOLDER]
         try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), life_read),
-                start_new_session=True,
-            )
-            self._pidfd = os.pidfd_open(self._process.pid)
+            self.pid, self._pidfd = _spawned(theirs.fileno(), life_read)
         except OSError:
-            # Without its life pipe a process that was started just now ends by itself.
             forking.close(self._life_fd)
             ours.close()
             raise
         finally:
             theirs.close()
             os.close(life_read)
-        self.pid = self._process.pid
         ours.setblocking(False)
         self._socket = ours
         self._dispatcher.watch(ours.fileno(), select.EPOLLIN, self._on_ready)
@@ -211,12 +203,11 @@ class WorkerProcess:
     def _reap(self) -> str:
         """What ended it, if the host left that to us."""
         try:
-            os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOWAIT)
+            ended = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
         except ChildProcessError:
             # The host ignores SIGCHLD, or waits for any child: nobody knows any more.
-            self._process.returncode = 0
-            return "an unknown cause"
-        return _cause(self._process.wait())
+            ended = None
+        return "an unknown cause" if ended is None else _cause(ended)
 
     def _signal(self, number: int) -> None:
         if not self.is_gone:
@@ -293,13 +284,60 @@ def _hello(settings: WorkerSettings, slots: int) -> frames.Hello:
         folder=folder,
         slots=slots,
         lock_path=settings.lock_path or "",
+        marks_path=settings.marks_path or "",
     )
 
 
-def _cause(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
+def _socket_pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends that are not in the place of a standard stream that the host has closed."""
+    pair = socket.socketpair()
+    if all(end.fileno() > 2 for end in pair):
+        return pair
+    above = []
+    for end in pair:
+        with end:
+            above.append(socket.socket(fileno=fcntl.fcntl(end.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)))
+    return above[0], above[1]
+
+
+def _spawned(socket_fd: int, life_fd: int) -> tuple[int, int]:
+    """Starts a worker's process, in a session of its own; its pid and its pidfd.
+
+    Rejected: ``subprocess``, whose pipe for errors is inherited by a host that forks at that moment; the
+    engine then waits until the host's child ends.
+    """
+    if not sys.executable:
+        raise OSError("sys.executable is empty, so no worker process can be started")
+    command = [sys.executable, "-P", "-c", _BOOT, str(socket_fd), str(life_fd), _PACKAGE_FOLDER]
+    pid = os.posix_spawn(
+        sys.executable,
+        command,
+        os.environ,
+        file_actions=[
+            # Onto itself: the copy is open in the new process, whatever other threads start meanwhile.
+            (os.POSIX_SPAWN_DUP2, socket_fd, socket_fd),
+            (os.POSIX_SPAWN_DUP2, life_fd, life_fd),
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        ],
+        setsid=True,
+        # The host's masks and ignored signals are its own business.
+        setsigmask=(),
+        setsigdef=_DEFAULT_SIGNALS,
+    )
     try:
-        return signal.Signals(-code).name
+        return pid, os.pidfd_open(pid)
+    except OSError:
+        # Nobody would hear of its end.
+        os.kill(pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+        raise
+
+
+def _cause(ended: os.waitid_result) -> str:
+    if ended.si_code == os.CLD_EXITED:
+        return f"exit code {ended.si_status}"
+    try:
+        return signal.Signals(ended.si_status).name
     except ValueError:
-        return f"signal {-code}"
+        return f"signal {ended.si_status}"

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tempolite.actors import frames
+from tempolite.actors.job_link import JobLink
+from tempolite.actors.marks_file import MarkSetter
 from tempolite.actors.messages import ActivityJob
 from tempolite.actors.worker_main import Interpreter
 
@@ -20,25 +22,34 @@ OnFrames = Callable[[Any, list[frames.FromWorker]], None]
 
 
 class InlineWorker:
-    """Runs an activity while the pool waits."""
+    """Runs an activity while the pool waits; nobody can ask it to end meanwhile."""
 
     can_prefetch = False
     can_be_killed = False
 
-    def __init__(self, interpreter: Interpreter, on_frames: OnFrames) -> None:
+    def __init__(self, interpreter: Interpreter, on_frames: OnFrames, marks: MarkSetter) -> None:
         self._interpreter = interpreter
         self._on_frames = on_frames
+        self._marks = marks
         self.is_gone = False
 
-    def run(self, job_id: int, job: ActivityJob) -> None:
+    def run(self, job_id: int, job: ActivityJob, mark: int) -> None:
         """Runs it now."""
-        self._on_frames(self, [run_job(self._interpreter, job_id, job)])
+        link = JobLink(job_id, self._say)
+        self._marks.begin(mark)
+        self._say(run_job(self._interpreter, job, link))
+
+    def cancel(self, job_id: int) -> None:
+        """It has ended before anybody can ask for that."""
 
     def hang_up(self) -> None:
         """Nothing to end."""
         self.is_gone = True
 
     terminate = kill = hang_up
+
+    def _say(self, frame: frames.FromWorker) -> None:
+        self._on_frames(self, [frame])
 
 
 class ThreadWorker:
@@ -47,18 +58,28 @@ class ThreadWorker:
     can_prefetch = False
     can_be_killed = False
 
-    def __init__(self, interpreter: Interpreter, slots: int, on_frames: OnFrames, name: str) -> None:
+    def __init__(
+        self, interpreter: Interpreter, slots: int, on_frames: OnFrames, marks: MarkSetter, name: str
+    ) -> None:
         self._interpreter = interpreter
         self._on_frames = on_frames
-        self._jobs: queue.SimpleQueue[tuple[int, ActivityJob] | None] = queue.SimpleQueue()
+        self._marks = marks
+        self._jobs: queue.SimpleQueue[tuple[JobLink, ActivityJob, int] | None] = queue.SimpleQueue()
+        self._links: dict[int, JobLink] = {}
         self.is_gone = False
         self._slots = slots
         for slot in range(slots):
             threading.Thread(target=self._serve, name=f"{name}-{slot + 1}", daemon=True).start()
 
-    def run(self, job_id: int, job: ActivityJob) -> None:
+    def run(self, job_id: int, job: ActivityJob, mark: int) -> None:
         """Gives it to the next free thread."""
-        self._jobs.put((job_id, job))
+        link = self._links[job_id] = JobLink(job_id, self._say)
+        self._jobs.put((link, job, mark))
+
+    def cancel(self, job_id: int) -> None:
+        """Asks an activity to end; a thread can't be made to."""
+        if (link := self._links.get(job_id)) is not None:
+            link.cancel()
 
     def hang_up(self) -> None:
         """Each thread ends after what it is doing."""
@@ -66,19 +87,33 @@ class ThreadWorker:
         for _ in range(self._slots):
             self._jobs.put(None)
 
-    terminate = kill = hang_up
+    def kill(self) -> None:
+        """Asks whoever runs to end, and waits for nobody."""
+        for link in list(self._links.values()):
+            link.cancel()
+        self.hang_up()
+
+    terminate = kill
 
     def _serve(self) -> None:
         while (work := self._jobs.get()) is not None:
-            self._on_frames(self, [run_job(self._interpreter, *work)])
+            link, job, mark = work
+            self._marks.begin(mark)
+            outcome = run_job(self._interpreter, job, link)
+            self._links.pop(link.job_id, None)
+            self._say(outcome)
+
+    def _say(self, frame: frames.FromWorker) -> None:
+        self._on_frames(self, [frame])
 
 
-def run_job(interpreter: Interpreter, job_id: int, job: ActivityJob) -> frames.FromWorker:
+def run_job(interpreter: Interpreter, job: ActivityJob, link: JobLink) -> frames.FromWorker:
     """Runs an attempt in this thread; whatever it raises becomes data."""
-    context = (str(job.workflow), str(job.step), job.attempt, job.idempotency_key)
     try:
         began_s = time.monotonic()
-        result = interpreter.run(interpreter.prepare(job.call.target), job.args, context)
-        return frames.Done(job_id, result, time.monotonic() - began_s)
+        result = interpreter.run(interpreter.prepare(job.call.target), job.args, job.about(), link)
+        return frames.Done(link.job_id, result, time.monotonic() - began_s)
     except BaseException as error:
-        return frames.Failed(job_id, interpreter.capture(error))
+        return frames.Failed(link.job_id, interpreter.capture(error))
+    finally:
+        link.close()

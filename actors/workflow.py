@@ -22,6 +22,7 @@ from tempolite.actors.futures import Reply
 from tempolite.actors.messages import (
     ActivityEnded,
     ActivityLost,
+    ActivityNext,
     Begin,
     CancelActivities,
     CancelTimer,
@@ -184,7 +185,17 @@ class WorkflowActor(Actor):
         """The first turn: the code from its start, or through its history to where it was."""
         self._take_turn()
 
-    @receives(ActivityEnded, ActivityLost, SideEffectEnded, ChildEnded, RetryDue, TimerDue, TryAgain, Asked)
+    @receives(
+        ActivityEnded,
+        ActivityLost,
+        ActivityNext,
+        SideEffectEnded,
+        ChildEnded,
+        RetryDue,
+        TimerDue,
+        TryAgain,
+        Asked,
+    )
     def on_mail(self, message: Any) -> None:
         """Takes a turn, or waits for the one under way to be committed."""
         self._mail.append(message)

@@ -4,6 +4,45 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+class Surroundings(Protocol):
+    """What a context needs of whoever runs the activity."""
+
+    def beat(self, details: Any) -> None:
+        """The activity lives."""
+        ...
+
+    def show_progress(self, done: float, total: float | None) -> None:
+        """How far it is."""
+        ...
+
+    def last_heartbeat(self) -> Any:
+        """What was told last before this attempt."""
+        ...
+
+    def is_cancelled(self) -> bool:
+        """Whether the activity is to end."""
+        ...
+
+
+class Alone:
+    """Surroundings of an activity that somebody calls directly, in a test for instance: nobody listens."""
+
+    def beat(self, details: Any) -> None:
+        """Nobody waits for it."""
+
+    def show_progress(self, done: float, total: float | None) -> None:
+        """Nobody looks."""
+
+    def last_heartbeat(self) -> Any:
+        """There was none."""
+        return None
+
+    def is_cancelled(self) -> bool:
+        """Nobody can ask for that."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -23,9 +62,39 @@ class ActivityContext:
     step: str
     attempt: int
     idempotency_key: str
+    surroundings: Surroundings = field(default_factory=Alone, compare=False, repr=False)
     logger: logging.LoggerAdapter[logging.Logger] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         extra = {"workflow_id": self.workflow_id, "step": self.step, "attempt": self.attempt}
         adapter = logging.LoggerAdapter(logging.getLogger("tempolite.activity"), extra)
         object.__setattr__(self, "logger", adapter)
+
+    def heartbeat(self, details: Any = None) -> None:
+        """Tells the engine that this attempt lives, and how far it is; from any thread.
+
+        The latest details are at hand for the next attempt as :attr:`last_heartbeat`; they are recorded
+        when an attempt fails, not with each heartbeat. At most 50 a second go out.
+
+        Raises:
+            NotStorable: details that the codec can't carry.
+        """
+        self.surroundings.beat(details)
+
+    def progress(self, done: float, total: float | None = None) -> None:
+        """Shows how far this attempt is, of how much; a heartbeat as well."""
+        self.surroundings.show_progress(done, total)
+
+    @property
+    def last_heartbeat(self) -> Any:
+        """Details of the last heartbeat before this attempt; None where there was none."""
+        return self.surroundings.last_heartbeat()
+
+    @property
+    def cancelled(self) -> bool:
+        """True once this attempt is to end: the run was cancelled, or its time is over.
+
+        Whoever looks at it, at least twice a second, is trusted to return within half of ``grace``. An
+        activity in a worker process that does not is interrupted, and killed when its grace is over.
+        """
+        return self.surroundings.is_cancelled()

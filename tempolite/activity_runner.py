@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tempolite.activity_context import ActivityContext
+from tempolite.actors.frames import About
+from tempolite.actors.job_link import JobLink
 from tempolite.calls import ActivityCall
 from tempolite.codec import JsonCodec, load_shipped, resolve_name
 from tempolite.core.failure import Failure
@@ -20,8 +22,6 @@ from tempolite.failures import capture_failure
 INTERPRETER = f"{__name__}:ActivityRunner"
 OWN_FRAMES = 2
 """Frames of ours between the top of a traceback and the activity."""
-
-Context = tuple[str, str, int, str]
 
 
 class Loaded(NamedTuple):
@@ -74,16 +74,16 @@ class ActivityRunner:
         """Whether it must be awaited."""
         return loaded.is_async
 
-    def run(self, loaded: Loaded, args: bytes, context: Context) -> bytes:
+    def run(self, loaded: Loaded, args: bytes, about: About, link: JobLink) -> bytes:
         """Runs it here and now; an ``async def`` on a loop of its own."""
         if loaded.is_async:
-            return asyncio.run(self.run_async(loaded, args, context))
-        positional, named = _arguments(loaded, args, context)
+            return asyncio.run(self.run_async(loaded, args, about, link))
+        positional, named = _arguments(loaded, args, about, link)
         return self._encoded(loaded, loaded.function(*positional, **named))
 
-    async def run_async(self, loaded: Loaded, args: bytes, context: Context) -> bytes:
+    async def run_async(self, loaded: Loaded, args: bytes, about: About, link: JobLink) -> bytes:
         """Awaits it."""
-        positional, named = _arguments(loaded, args, context)
+        positional, named = _arguments(loaded, args, about, link)
         return self._encoded(loaded, await loaded.function(*positional, **named))
 
     def capture(self, error: BaseException, loaded: Loaded | None = None) -> Failure:
@@ -103,8 +103,47 @@ class ActivityRunner:
         return payload
 
 
-def _arguments(loaded: Loaded, args: bytes, context: Context) -> tuple[tuple[Any, ...], dict[str, Any]]:
+class Connected:
+    """What a context asks of the worker that its activity runs in.
+
+    Args:
+        codec: of heartbeats' details, as of arguments.
+        about: what is known of the attempt.
+        link: to the engine.
+    """
+
+    def __init__(self, codec: JsonCodec, about: About, link: JobLink) -> None:
+        self._codec, self._about, self._link = codec, about, link
+
+    def beat(self, details: Any) -> None:
+        """The activity lives."""
+        self._link.beat(self._codec.encode(details, "heartbeat"))
+
+    def show_progress(self, done: float, total: float | None) -> None:
+        """How far it is; a sign of life as well."""
+        self._link.beat(b"", (done, total))
+
+    def last_heartbeat(self) -> Any:
+        """What the latest attempt with a heartbeat told last."""
+        return self._codec.decode(self._about.heartbeat) if self._about.heartbeat else None
+
+    def is_cancelled(self) -> bool:
+        """Whether the activity is to end."""
+        return self._link.is_cancelled
+
+
+def _arguments(
+    loaded: Loaded, args: bytes, about: About, link: JobLink
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     positional, named = loaded.codec.decode_call(args)
     if loaded.takes_context:
-        positional = (ActivityContext(*context), *positional)
+        link.listens = True
+        context = ActivityContext(
+            about.workflow,
+            about.step,
+            about.attempt,
+            about.idempotency_key,
+            Connected(loaded.codec, about, link),
+        )
+        positional = (context, *positional)
     return positional, named

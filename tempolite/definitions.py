@@ -28,12 +28,12 @@ class ActivityOptions:
     Attributes:
         retry: None takes the engine's ``default_retry``.
         timeout: seconds (or timedelta) for one attempt, from its start.
-        deadline: seconds for all attempts together.
-        heartbeat_timeout: seconds between two heartbeats.
+        deadline: seconds (or timedelta) for all attempts together, from the start of the first.
+        heartbeat_timeout: seconds (or timedelta) between two heartbeats.
         queue: None is the run's queue.
         priority: higher first.
-        memory_limit: bytes.
-        grace: seconds from TERM to KILL.
+        memory_limit: bytes beyond what its worker process has; in worker processes only.
+        grace: seconds (or timedelta) from TERM to KILL.
         once: at most once; an interrupted attempt becomes ``UnknownOutcome``.
         name: recorded instead of ``module:qualname``.
         aliases: further names that mean this activity in older histories.
@@ -46,7 +46,7 @@ class ActivityOptions:
     queue: str | None = None
     priority: int = 0
     memory_limit: int | None = None
-    grace: float = 5.0
+    grace: float | timedelta = 5.0
     once: bool = False
     name: str | None = None
     aliases: tuple[str, ...] = ()
@@ -54,12 +54,28 @@ class ActivityOptions:
     def __post_init__(self) -> None:
         for option in ("timeout", "deadline", "heartbeat_timeout", "grace"):
             _check_seconds(option, getattr(self, option))
+        _check_bytes("memory_limit", self.memory_limit)
         _check_common(self)
 
     @property
     def timeout_s(self) -> float | None:
         """The limit of one attempt."""
         return seconds(self.timeout)
+
+    @property
+    def deadline_s(self) -> float | None:
+        """The limit of all attempts."""
+        return seconds(self.deadline)
+
+    @property
+    def heartbeat_timeout_s(self) -> float | None:
+        """The limit between two heartbeats."""
+        return seconds(self.heartbeat_timeout)
+
+    @property
+    def grace_s(self) -> float:
+        """From TERM to KILL."""
+        return seconds(self.grace) or 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,6 +262,11 @@ def _check_seconds(name: str, value: Any) -> None:
         return
     if not isinstance(number, (int, float)) or isinstance(number, bool) or not 0 <= number < float("inf"):
         raise InvalidArguments(f"{name} is {value!r}, expected seconds from 0, or a timedelta")
+
+
+def _check_bytes(name: str, value: Any) -> None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise InvalidArguments(f"{name} is {value!r}, expected bytes, an int from 1")
 
 
 def _check_common(options: ActivityOptions | WorkflowOptions) -> None:

@@ -22,7 +22,6 @@ PARAMETER_EXCEPTIONS = {
 }
 LENGTH_EXCEPTIONS = {
     "actors/messages.py": "every message in one place, each documented field by field",
-    "actors/activity_pool.py": "one actor a file; what could be split off is in attempts.py and rate_gate.py",
     "tests/actors/test_directory.py": "one actor a file, like the actor itself",
 }
 SLEEP_EXCEPTIONS = {

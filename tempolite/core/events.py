@@ -23,6 +23,15 @@ from tempolite.core.retry import RetrySpec
 OnParentClose = Literal["cancel", "abandon"]
 
 
+NO_VALUE = msgspec.Raw()
+"""Stands for a value that there isn't; a field that holds it is not written."""
+
+
+def optional_value(encoded: bytes) -> msgspec.Raw:
+    """A value of user code, or none where it is empty."""
+    return msgspec.Raw(encoded) if encoded else NO_VALUE
+
+
 class Body(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What happened, without where and when."""
 
@@ -175,17 +184,27 @@ class ActivityFailed(Body, frozen=True):
     failure: Failure
 
 
+class ActivityAttemptStarted(Body, frozen=True):
+    """An at-most-once attempt is about to begin: from now on it may have had its effect."""
+
+
 class ActivityAttemptFailed(Body, frozen=True):
     """One attempt failed; the next begins at ``retry_at`` (µs since the epoch)."""
 
     failure: Failure
     retry_at: int
+    heartbeat: msgspec.Raw = NO_VALUE
+    """Details of its last heartbeat; empty where it gave none."""
+    began_at: int | None = None
+    """When it began, where the activity has a deadline."""
 
 
 class ActivityWorkerLost(Body, frozen=True):
     """A worker process died under the activity and nobody else shared it; the attempt is not used up."""
 
     cause: str
+    heartbeat: msgspec.Raw = NO_VALUE
+    began_at: int | None = None
 
 
 class SideEffectCompleted(Body, frozen=True):
@@ -285,6 +304,7 @@ AnyBody = (
     | ActivityScheduled
     | ActivityCompleted
     | ActivityFailed
+    | ActivityAttemptStarted
     | ActivityAttemptFailed
     | ActivityWorkerLost
     | SideEffectCompleted

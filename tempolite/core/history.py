@@ -81,6 +81,12 @@ class StepRecord(msgspec.Struct, gc=False):
     """When a timer fires, µs since the epoch."""
     version: int = 0
     last_failure: Failure | None = None
+    heartbeat: bytes = b""
+    """Details of the last heartbeat on record."""
+    began_at: int | None = None
+    """When the first attempt began, where that is on record."""
+    is_started: bool = False
+    """An at-most-once attempt may be under way."""
     outcome: Outcome | None = None
     schedulings: int = 0
     """How often the code asked for it anew, after it had failed in an earlier attempt of the run."""
@@ -88,6 +94,12 @@ class StepRecord(msgspec.Struct, gc=False):
     """A timer that nobody waits for any more, in this attempt of the run."""
     is_open: bool = False
     """Scheduled, and neither ended nor given up by a new attempt of the run."""
+
+    def take_signs(self, heartbeat: bytes, began_at: int | None) -> None:
+        """What an attempt that ended in vain leaves to the next one."""
+        self.heartbeat = heartbeat or self.heartbeat
+        if self.began_at is None:
+            self.began_at = began_at
 
 
 class RunState(msgspec.Struct):
@@ -233,9 +245,13 @@ class RunState(msgspec.Struct):
             case events.ActivityAttemptFailed():
                 step = self.steps[entry.step]
                 step.attempts, step.retry_at, step.last_failure = entry.attempt, body.retry_at, body.failure
-                step.losses = 0
+                step.losses, step.is_started = 0, False
+                step.take_signs(bytes(body.heartbeat), body.began_at)
+            case events.ActivityAttemptStarted():
+                self.steps[entry.step].is_started = True
             case events.ActivityWorkerLost():
                 self.steps[entry.step].losses += 1
+                self.steps[entry.step].take_signs(bytes(body.heartbeat), body.began_at)
             case events.ActivityCompleted() | events.ChildCompleted():
                 self._close(entry, Outcome(entry.seq, entry.at, bytes(body.result)))
             case events.ActivityFailed():

@@ -18,6 +18,7 @@ from tempolite.actors.database_file import DatabaseFile, run
 from tempolite.actors.directory import RESIDENTS_MAX
 from tempolite.actors.futures import Reply
 from tempolite.actors.messages import FunctionRegistered
+from tempolite.actors.running_marks import marks_path
 from tempolite.actors.system import ActorSystem, SystemOptions, new_lock
 from tempolite.actors.worker_process import WorkerSettings
 from tempolite.codec import JsonCodec
@@ -159,7 +160,9 @@ class Lifecycle:
         settings: dict[str, int | str | None] = {"payload_limit": self._payload_limit}
         options = SystemOptions(
             queues=self._queues.values(),
-            worker=WorkerSettings(INTERPRETER, settings, self._file.workers_lock_path),
+            worker=WorkerSettings(
+                INTERPRETER, settings, self._file.workers_lock_path, marks_path(self._file)
+            ),
             interpreter=ActivityRunner(settings, self.codec),
             clock=self._clock,
             on_failure=self._on_failure,

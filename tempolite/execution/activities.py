@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import structs
 
 from tempolite.actors.attempts import failure_of
 from tempolite.actors.messages import (
     ActivityEnded,
     ActivityJob,
     ActivityLost,
+    ActivityNext,
     CancelActivities,
     CancelTimer,
     RetryDue,
@@ -23,11 +25,24 @@ from tempolite.core import events
 from tempolite.core.failure import Failure
 from tempolite.core.history import StepKind, StepRecord
 from tempolite.core.identifiers import StepKey
-from tempolite.errors import WorkflowCancelled
+from tempolite.core.retry import type_name
+from tempolite.definitions import ActivityOptions
+from tempolite.errors import (
+    ActivityError,
+    ActivityTimeout,
+    DeadlineExceeded,
+    HeartbeatTimeout,
+    UnknownOutcome,
+    WorkerLost,
+    WorkflowCancelled,
+)
 from tempolite.execution.infos import ActivityInfo
 
 if TYPE_CHECKING:
     from tempolite.execution.execution import Execution
+
+DEADLINE_TYPE = type_name(DeadlineExceeded)
+TIMEOUT_TYPES = frozenset({type_name(ActivityTimeout), type_name(HeartbeatTimeout), DEADLINE_TYPE})
 
 LOSSES_MAX = 3
 """The third worker process that dies under the same activity fails it, whatever its policy."""
@@ -61,7 +76,10 @@ class Activities:
             self._log.record(events.ActivityScheduled(call.name, msgspec.Raw(payload), queue), key)
             self._dispatch(self._log.state.steps[key], queue)
         elif step.is_open and key not in self._log.in_flight:
-            self._dispatch_when_due(step, queue)
+            if step.is_started:
+                self._give_up(step, unknown_outcome("it was interrupted with the engine"))
+            else:
+                self._dispatch_when_due(step, queue)
         self._steps.expect(info, key, step)
         return info
 
@@ -84,7 +102,7 @@ class Activities:
         if step is None:
             return
         if message.failure is not None:
-            self._take_failure(step, message.failure)
+            self._take_failure(step, message.failure, message)
             return
         assert message.result is not None, "an attempt ends with a value or a failure"
         self._log.in_flight.pop(step.key, None)
@@ -96,11 +114,22 @@ class Activities:
         step = self._current_attempt(message.step, message.schedule, message.attempt)
         if step is None:
             return
-        self._log.record(events.ActivityWorkerLost(message.cause), step.key, message.attempt)
-        if step.losses < LOSSES_MAX:
+        heartbeat = events.optional_value(message.heartbeat)
+        lost = events.ActivityWorkerLost(message.cause, heartbeat, message.began_at)
+        self._log.record(lost, step.key, message.attempt)
+        if self._calls[step.key].options.once:
+            self._give_up(step, unknown_outcome(f"its worker process died by {message.cause}"))
+        elif step.losses < LOSSES_MAX:
             self._dispatch(step, self._log.in_flight[step.key])
         else:
             self._give_up(step, worker_lost(step.losses, message.cause))
+
+    def take_next(self, message: ActivityNext) -> None:
+        """An at-most-once attempt is next in line: that it starts is durable before it does."""
+        step = self._current_attempt(message.step, message.schedule, message.attempt)
+        if step is not None:
+            self._log.record(events.ActivityAttemptStarted(), step.key, message.attempt)
+            self._dispatch(step, self._log.in_flight[step.key])
 
     def take_retry(self, key: StepKey) -> None:
         """The wait before the next attempt is over."""
@@ -108,14 +137,26 @@ class Activities:
         if step is not None and step.is_open and key in self._log.in_flight:
             self._dispatch(step, self._log.in_flight[key])
 
-    def _take_failure(self, step: StepRecord, failure: Failure) -> None:
-        attempt = step.attempts + 1
-        policy = (self._calls[step.key].options.retry or self._services.default_retry).recorded()
+    def _take_failure(self, step: StepRecord, failure: Failure, ended: ActivityEnded) -> None:
+        attempt, options = step.attempts + 1, self._calls[step.key].options
+        if failure.type_name == DEADLINE_TYPE and step.last_failure is not None:
+            # Why it was not done in time.
+            failure = structs.replace(failure, cause=step.last_failure, cause_is_explicit=True)
+        if options.once and failure.type_name in TIMEOUT_TYPES:
+            self._give_up(step, unknown_outcome("it was stopped", failure))
+            return
+        policy = (options.retry or self._services.default_retry).recorded()
         if not policy.allows(failure, attempt):
             self._give_up(step, failure)
             return
         retry_at = self._log.now_us + round(policy.delay_s(attempt, self._services.draw()) * 1e6)
-        self._log.record(events.ActivityAttemptFailed(failure, retry_at), step.key, attempt)
+        deadline_at = deadline_of(options, step.began_at or ended.began_at)
+        if deadline_at is not None and retry_at >= deadline_at:
+            self._give_up(step, deadline_exceeded(attempt, failure))
+            return
+        heartbeat = events.optional_value(ended.heartbeat)
+        failed = events.ActivityAttemptFailed(failure, retry_at, heartbeat, ended.began_at)
+        self._log.record(failed, step.key, attempt)
         self._dispatch_when_due(step, self._log.in_flight[step.key])
 
     def _give_up(self, step: StepRecord, failure: Failure) -> None:
@@ -152,23 +193,56 @@ class Activities:
             step.args,
             f"{log.workflow}:{run}:{step.key}:{step.scheduled_seq}",
             options.timeout_s,
-            options.grace,
+            options.grace_s,
             options.priority,
             step.losses > 0 or options.once or options.memory_limit is not None,
+            options.deadline_s,
+            deadline_of(options, step.began_at),
+            options.heartbeat_timeout_s,
+            options.memory_limit,
+            step.heartbeat,
+            options.once,
+            step.is_started,
         )
         log.send(ToQueue(queue, RunActivity(job)))
+
+
+def deadline_of(options: ActivityOptions, began_at: int | None) -> int | None:
+    """When all attempts have had their time, in µs since the epoch; None where that is not known yet."""
+    if options.deadline_s is None or began_at is None:
+        return None
+    return began_at + round(options.deadline_s * 1e6)
 
 
 def worker_lost(losses: int, cause: str) -> Failure:
     """The failure of an activity whose worker processes died."""
     text = f"{losses} worker processes died under it, the last by {cause}"
-    names = ("WorkerLost", "ActivityError", "OutcomeError", "TempoliteError")
-    lineage = (*(f"tempolite.errors:{name}" for name in names), "builtins:Exception")
+    return _final(WorkerLost, text, {"cause": cause})
+
+
+def unknown_outcome(why: str, cause: Failure | None = None) -> Failure:
+    """The failure of an at-most-once activity that was interrupted."""
+    return _final(UnknownOutcome, f"{why}; it may or may not have had its effect", cause=cause)
+
+
+def deadline_exceeded(attempt: int, cause: Failure) -> Failure:
+    """The failure of an activity whose next attempt would come too late."""
+    text = f"attempt {attempt} failed, and the next one would begin after the deadline"
+    return _final(DeadlineExceeded, text, cause=cause)
+
+
+def _final(
+    kind: type[ActivityError], text: str, state: dict[str, Any] | None = None, *, cause: Failure | None = None
+) -> Failure:
+    """A failure that no other try follows, as if it had been raised."""
+    lineage = tuple(type_name(base) for base in kind.__mro__ if base is not object)
     return Failure(
         type_name=lineage[0],
         message=text,
         lineage=lineage,
         args=[text],
-        state={"message": text, "cause": cause},
+        state={"message": text, **(state or {})},
+        cause=cause,
+        cause_is_explicit=cause is not None,
         retryable=False,
     )

@@ -14,6 +14,7 @@ from tempolite.actors.controls import Asked
 from tempolite.actors.messages import (
     ActivityEnded,
     ActivityLost,
+    ActivityNext,
     Begin,
     ChildEnded,
     RetryDue,
@@ -261,6 +262,8 @@ class Execution:
                 self.side_effects.take_end(message)
             case ActivityLost():
                 self.activities.take_loss(message)
+            case ActivityNext():
+                self.activities.take_next(message)
             case ChildEnded():
                 self.children.take_end(message)
             case RetryDue():

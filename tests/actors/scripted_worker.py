@@ -40,7 +40,9 @@ class ScriptedWorker:
 
     Attributes:
         jobs: number of each job it was given, by the job's step, in order.
-        log: what the pool asked for, in order: ``run a``, ``revoke a``, ``terminate``, ``kill``.
+        marks: which mark each was given.
+        log: what the pool asked for, in order: ``run a``, ``revoke a``, ``cancel a``, ``terminate``,
+            ``kill``, ``hang up``.
         refuses: raised by the next ``run``.
     """
 
@@ -50,13 +52,15 @@ class ScriptedWorker:
         self.can_prefetch = self.can_be_killed = not is_thread
         self._on_frames, self._on_death = on_frames, on_death
         self.jobs: dict[str, int] = {}
+        self.marks: dict[str, int] = {}
         self.log: list[str] = []
         self.refuses: Exception | None = None
 
     # ── what the pool asks for ──────────────────────────────────────────────────────────────────────────
 
-    def run(self, job_id: int, job: ActivityJob) -> None:
+    def run(self, job_id: int, job: ActivityJob, mark: int) -> None:
         """Takes an attempt."""
+        self.marks[job.step] = mark
         if self.refuses is not None:
             error, self.refuses = self.refuses, None
             raise error
@@ -66,6 +70,10 @@ class ScriptedWorker:
     def revoke(self, job_id: int) -> None:
         """Is asked for an attempt back."""
         self.log.append(f"revoke {next(step for step, number in self.jobs.items() if number == job_id)}")
+
+    def cancel(self, job_id: int) -> None:
+        """A thread is asked to end."""
+        self.log.append(f"cancel {next(step for step, number in self.jobs.items() if number == job_id)}")
 
     def terminate(self) -> None:
         """SIGTERM."""

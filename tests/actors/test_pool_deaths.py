@@ -6,7 +6,7 @@ import pytest
 
 from tempolite import errors
 from tempolite.actors import frames
-from tempolite.actors.activity_pool import START_FAILURES_MAX
+from tempolite.actors.crew import START_FAILURES_MAX
 from tempolite.core.retry import type_name
 from tests.actors.scripted_worker import PoolBench, ScriptedWorker
 
@@ -197,6 +197,21 @@ def test_a_worker_that_becomes_ready_forgives_the_ones_before() -> None:
         bench.settle()
 
     assert bench.told == [("a", "result"), ("b", "result")]
+
+
+def test_the_time_of_an_activity_begins_when_its_worker_begins_it() -> None:
+    """Starting a process is not the activity's time, also where it says both in one breath (P8)."""
+    bench = PoolBench(are_ready=False)
+    bench.give("a", timeout_s=1.0)
+
+    bench.pass_time(5.0)
+    assert "terminate" not in bench.worker.log
+    bench.worker.say(frames.Ready(), frames.Started(bench.worker.jobs["a"]))
+    bench.pass_time(0.9)
+    assert "terminate" not in bench.worker.log
+    bench.pass_time(0.2)
+
+    assert "terminate" in bench.worker.log
 
 
 # ── what the pool says of itself ────────────────────────────────────────────────────────────────────────

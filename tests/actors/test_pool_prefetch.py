@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from tempolite.actors.activity_pool import LOADING_S, STALL_S
-from tempolite.actors.attempts import PREFETCH_MAX
+import pytest
+
+from tempolite.actors import frames
+from tempolite.actors.attempts_under_way import LOADING_S
+from tempolite.actors.crew import PREFETCH_MAX
+from tempolite.actors.stall_watch import STALL_S
 from tests.actors.scripted_worker import SHORT_S, Call, PoolBench
 
 
@@ -170,6 +174,28 @@ def test_a_stall_teaches_that_the_activity_is_long() -> None:
 
 
 # ── clocks ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one breath", "one after the other"])
+def test_a_time_out_counts_from_the_start_not_from_the_prefetch(at_once: bool) -> None:
+    """What waits in a worker has not begun; its time begins when the worker begins it (P8)."""
+    bench = PoolBench()
+    bench.know_as_short()
+    bench.give("a")
+    bench.give("b", timeout_s=1.0)
+    ended = frames.Done(bench.worker.jobs["a"], b"1", SHORT_S)
+    begun = frames.Started(bench.worker.jobs["b"])
+
+    bench.pass_time(1.5)
+    assert "terminate" not in bench.worker.log
+    for said in [(ended, begun)] if at_once else [(ended,), (begun,)]:
+        bench.worker.say(*said)
+        bench.settle()
+    bench.pass_time(0.9)
+    assert "terminate" not in bench.worker.log
+    bench.pass_time(0.2)
+
+    assert "terminate" in bench.worker.log
 
 
 def test_the_clock_of_what_was_taken_back_begins_anew() -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tempolite.actors.activity_pool import HANG_UP_S, LOADING_S
+from tempolite.actors.attempts_under_way import LOADING_S, LOOK_S
+from tempolite.actors.crew import HANG_UP_S
 from tempolite.actors.futures import Reply
 from tempolite.actors.messages import Drain, ShutDown
 from tests.actors.scripted_worker import PoolBench
@@ -33,10 +34,14 @@ def test_an_activity_past_its_time_is_stopped_for_good() -> None:
     assert bench.worker.log == ["run a"]
     bench.pass_time(0.2)
     assert bench.worker.log == ["run a", "terminate"]
-    bench.pass_time(4.7)
-    assert bench.worker.log == ["run a", "terminate"]
+    bench.pass_time(LOOK_S)
+    assert bench.worker.log == ["run a", *["terminate"] * 2], "again, for who does not look at `cancelled`"
+    bench.pass_time(2.0)
+    assert bench.worker.log == ["run a", *["terminate"] * 3], "and for who looks and goes on"
+    bench.pass_time(2.2)
+    assert "kill" not in bench.worker.log
     bench.pass_time(0.3)
-    assert bench.worker.log == ["run a", "terminate", "kill"]
+    assert bench.worker.log[-1] == "kill"
     assert bench.told == []
 
     bench.worker.die()
@@ -179,115 +184,8 @@ def test_a_cancelled_thread_is_waited_for_too() -> None:
     bench.workers[0].done("a")
     bench.settle()
 
-    assert bench.workers[0].log == ["run a", "run a"]
+    assert bench.workers[0].log == ["run a", "cancel a", "run a"]
     assert bench.told == []
-
-
-# ── cancellation ────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_cancelled_activity_that_waits_is_forgotten() -> None:
-    """It never begins, and nobody is told."""
-    bench = PoolBench()
-    bench.give("running", "a", "b")
-
-    bench.cancel("a")
-    bench.worker.done("running")
-    bench.settle()
-
-    assert bench.given() == [["b"]]
-    assert bench.told == [("running", "result")]
-
-
-def test_a_cancelled_activity_that_runs_is_stopped() -> None:
-    """TERM, grace, KILL; nobody is told of its end (P8)."""
-    bench = PoolBench()
-    bench.give("a", grace_s=3.0)
-
-    bench.cancel("a")
-    assert bench.worker.log == ["run a", "terminate"]
-    bench.pass_time(3.1)
-    assert bench.worker.log == ["run a", "terminate", "kill"]
-    bench.worker.die()
-    bench.settle()
-    bench.pass_time(60.0)
-
-    assert bench.told == []
-    assert bench.given() == [[]]
-    assert bench.pool.workers_lost == 0
-
-
-def test_cancelling_a_run_stops_all_of_it_and_nothing_else() -> None:
-    """Another run's step of the same name goes on."""
-    bench = PoolBench(workers=3)
-    bench.give("a", "b", workflow="cancelled")
-    bench.give("c", workflow="other")
-    bench.give("a", workflow="cancelled")
-    bench.give("a", workflow="other")
-
-    bench.cancel(workflow="cancelled")
-
-    assert [worker.log[-1] for worker in bench.workers] == ["terminate", "terminate", "run c"]
-    bench.workers[2].done("c")
-    bench.settle()
-    assert bench.given()[2] == ["a"]
-
-
-def test_the_result_of_a_cancelled_activity_is_dropped_and_counted() -> None:
-    """It came all the same."""
-    bench = PoolBench()
-    bench.give("a")
-    bench.cancel("a")
-
-    bench.worker.done("a")
-    bench.settle()
-
-    assert bench.told == []
-    assert bench.pool.results_dropped == 1
-
-
-def test_others_in_the_worker_of_a_cancelled_one_run_again() -> None:
-    """Uncharged: running or not begun."""
-    bench = PoolBench(slots=2)
-    bench.give("a", "b")
-
-    bench.cancel("a")
-    bench.worker.die("SIGTERM")
-    bench.settle()
-
-    assert bench.told == []
-    assert bench.given() == [[], ["b"]]
-
-
-def test_a_cancelled_activity_that_was_prefetched_is_asked_back() -> None:
-    """The worker goes on with the others, and nobody is told."""
-    bench = PoolBench()
-    bench.know_as_short()
-    bench.give("a", "b", "c")
-
-    bench.cancel("b")
-    assert bench.worker.log[-1] == "revoke b"
-    bench.worker.revoked("b")
-    bench.worker.done("a", "c")
-    bench.settle()
-
-    assert bench.told == [("a", "result"), ("c", "result")]
-    assert "terminate" not in bench.worker.log
-
-
-# ── results that nobody waits for ───────────────────────────────────────────────────────────────────────
-
-
-def test_a_run_that_is_gone_is_not_told() -> None:
-    """The worker is free all the same."""
-    bench = PoolBench()
-    bench.give("a")
-    bench.run.stop_now()
-
-    bench.worker.done("a")
-    bench.settle()
-
-    assert bench.pool.counts() == (1, 0, 0)
 
 
 # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────

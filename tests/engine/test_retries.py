@@ -15,6 +15,7 @@ from tempolite import (
     Queue,
     RetryPolicy,
     Tempolite,
+    WorkerLost,
     WorkflowContext,
     activity,
 )
@@ -216,6 +217,30 @@ def test_attempts_are_counted_on_after_a_clean_close(
 
     assert reopened.get("a").get(timeout=10) == 2
     assert effects.lines() == ["1", "2"]
+
+
+def test_an_attempt_that_saw_three_unclean_ends_is_given_up(
+    make_engine: EngineMaker, path: Path, gate: Gate, effects: Effects
+) -> None:
+    """``WorkerLost``: it may be what ends the engine. It is not started a fourth time."""
+
+    def flow(ctx: WorkflowContext) -> str:
+        return ctx.activity("hold", pass_gate, gate.path).get()
+
+    first = make_engine(path, queues=ONE_THREAD)
+    first.execute("a", flow)
+    gate.wait_until_reached()
+    first._crash()
+    for _ in range(2):
+        again = make_engine(path, queues=ONE_THREAD, workflows=[flow])
+        gate.wait_until_reached()
+        again._crash()
+
+    last = make_engine(path, queues=ONE_THREAD, workflows=[flow])
+
+    with pytest.raises(WorkerLost):
+        last.get("a").get(timeout=10)
+    assert not gate.is_reached_within(0)
 
 
 def test_clean_ends_are_no_reason_to_give_an_attempt_up(

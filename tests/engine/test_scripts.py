@@ -207,3 +207,18 @@ def test_workers_end_with_a_killed_engine(
     with pytest.raises(WorkflowStranded, match="__main__:flow"):
         engine.get("a").get(timeout=10)
     assert len(effects.lines()) == 1
+
+
+def test_ctrl_c_ends_a_script_cleanly(tmp_path: Path, path: Path, gate: Gate, effects: Effects) -> None:
+    """SIGINT to the process group, as a terminal sends it: engine and workers end."""
+    root = str(Path(__file__).parents[2])
+    command = [sys.executable, "-c", LONE, gate.path, effects.path, root, str(path)]
+    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE) as script:
+        gate.wait_until_reached()
+        os.killpg(script.pid, signal.SIGINT)
+        gate.release()
+        _, told = script.communicate(timeout=SCRIPT_S)
+
+    assert script.returncode == -signal.SIGINT
+    assert told.count(b"Traceback") == 1
+    assert has_ended(int(effects.lines()[0]), within_s=1.0)

@@ -180,6 +180,20 @@ def test_a_timed_out_attempt_is_tried_again(make_engine: EngineMaker, gate: Gate
     assert engine.execute("a", step_of(step, gate.path)).get(timeout=20) == 2
 
 
+def test_time_in_the_queue_does_not_count(make_engine: EngineMaker, gate: Gate) -> None:
+    """One waits behind another for longer than its own time-out, and works."""
+    engine = make_engine(queues=PROCESS)
+
+    def two(ctx: WorkflowContext) -> int:
+        first = ctx.activity("first", activity(pass_gate, timeout=1.2, grace=0.1), gate.path)
+        second = ctx.activity("second", activity(len, timeout=0.6), "abc")
+        with pytest.raises(ActivityTimeout):
+            first.get()
+        return second.get()
+
+    assert engine.execute("a", two).get(timeout=20) == 3
+
+
 def test_a_thread_activity_past_its_time_is_not_overlapped(make_engine: EngineMaker, gate: Gate) -> None:
     """It can't be killed, so it is tried again only after it has returned; its late result is dropped."""
     engine = make_engine(queues=[Queue("default", kind="thread", workers=4)])

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from tests.tidy.sources import Finding, Source
 
 APSW_FILES = ("actors/database_file.py", "actors/persistence.py")
-SIGNAL_PLACES = ("actors/worker_main.py", "tempolite/cli/")
+OWN_PROCESS = ("actors/worker_main.py", "actors/memory_limit.py", "tempolite/cli/")
 """A command line and a worker process own their process; an engine is a guest in somebody else's."""
 
 THREAD_MODULES = frozenset({"pykka", "threading", "_thread", "multiprocessing", "concurrent", "queue"})
@@ -30,7 +30,6 @@ PROCESS_WIDE = frozenset(
         "os.umask",
         "pykka.ActorRegistry.stop_all",
         "ActorRegistry.stop_all",
-        "resource.setrlimit",
         "socket.setdefaulttimeout",
         "sys.addaudithook",
         "sys.setrecursionlimit",
@@ -41,8 +40,14 @@ PROCESS_WIDE = frozenset(
         "warnings.simplefilter",
     }
 )
-SIGNAL_CALLS = frozenset(
-    {"signal.signal", "signal.setitimer", "signal.set_wakeup_fd", "signal.pthread_sigmask"}
+OWN_PROCESS_CALLS = frozenset(
+    {
+        "resource.setrlimit",
+        "signal.signal",
+        "signal.setitimer",
+        "signal.set_wakeup_fd",
+        "signal.pthread_sigmask",
+    }
 )
 
 _SLEEP = re.compile(r"\btime\.sleep\(")
@@ -90,7 +95,7 @@ def sql_texts(source: Source) -> Iterator[Finding]:
 
 def process_wide_touches(source: Source) -> Iterator[Finding]:
     """Calls that change the whole process."""
-    forbidden = PROCESS_WIDE if source.path.startswith(SIGNAL_PLACES) else PROCESS_WIDE | SIGNAL_CALLS
+    forbidden = PROCESS_WIDE if source.path.startswith(OWN_PROCESS) else PROCESS_WIDE | OWN_PROCESS_CALLS
     for name, line in _calls(source.tree):
         if name in forbidden:
             yield Finding(source.path, line, f"{name} changes the whole process, which is the application's")

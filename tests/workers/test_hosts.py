@@ -320,6 +320,11 @@ def test_start_method_and_threads_of_the_host_do_not_matter(tmp_path: Path, meth
     assert output.count("top of the module") == 1
 
 
+def test_host_that_forks_while_workers_start_does_not_stop_the_engine(tmp_path: Path) -> None:
+    """Children of a host hold copies of its descriptors: the engine waits for none of them."""
+    run_script(FORK_WHILE_STARTING, tmp_path)
+
+
 def test_forked_child_that_exits_takes_nothing_with_it(tmp_path: Path) -> None:
     """The child's exit runs the host's exit code paths: the parent's engine and workers go on."""
     run_script(FORKED_CHILD_EXITS, tmp_path)
@@ -343,6 +348,15 @@ def test_function_that_no_name_leads_to_survives_the_death_of_a_neighbour(tmp_pa
     (tmp_path / "argument.py").write_text(ODD_ACTIVITIES)
 
     run_script(ODD_MODULE, tmp_path)
+
+
+def test_module_that_kills_whoever_imports_it_costs_only_its_own_activity(tmp_path: Path) -> None:
+    """P7: a death while the callable is loaded is charged to its activity, and the queue goes on."""
+    (tmp_path / "poisoned.py").write_text(
+        "import os, sys\nif not sys.argv[0].endswith('program.py'): os._exit(6)\ndef activity(): return 1\n"
+    )
+
+    run_script(POISONED_IMPORT, tmp_path)
 
 
 def test_workers_start_though_the_working_directory_is_gone(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from tempolite.core.schedule_events import (
     ScheduleDeleted,
     ScheduleEntry,
     SchedulePaused,
+    ScheduleRunStarted,
+    ScheduleSkipped,
     ScheduleSpec,
 )
 from tempolite.errors import NotRegistered, ScheduleNotFound
@@ -107,6 +109,20 @@ class LiveSchedule:
     def is_moving(self) -> bool:
         """Whether something is under way that starts runs or answers callers."""
         return self.change is not None or bool(self.starting or self.answered or self.mail)
+
+    def acknowledgements(self) -> list[ScheduleBody]:
+        """What became of runs that were asked for; once recorded, they are never asked for again."""
+        state, facts = self.state, list[ScheduleBody]()
+        if state is None:
+            self.answered.clear()
+            return facts
+        self.answered = {due: self.answered[due] for due in self.answered if due in state.unstarted}
+        for due, outcome in self.answered.items():
+            if isinstance(outcome, Exception):
+                facts.append(ScheduleSkipped(due, "taken", state.next_due))
+            else:
+                facts.append(ScheduleRunStarted(due))
+        return facts
 
     def facts_of(
         self, command: Command, at: Situation, problem_of: Callable[[ScheduleState], str]

@@ -19,8 +19,9 @@ from typing import Any
 
 import pykka
 
-from tempolite.actors.actor import LATER, Actor, receives
+from tempolite.actors.actor import LATER, Actor, receives, tell_if_alive
 from tempolite.actors.clock import MICROS_PER_S
+from tempolite.actors.controls import Cancel, GiveUp, ToRun
 from tempolite.actors.futures import Reply
 from tempolite.actors.live_schedule import (
     COMMANDS,
@@ -56,8 +57,6 @@ from tempolite.core.schedule import ScheduleState, Situation, apply, what_is_due
 from tempolite.core.schedule_events import (
     ScheduleBody,
     ScheduleEntry,
-    ScheduleRunStarted,
-    ScheduleSkipped,
 )
 from tempolite.core.status import FINISHED
 from tempolite.errors import EngineClosed, NotRegistered, ScheduleNotFound, WorkflowAlreadyExists
@@ -96,6 +95,7 @@ class SchedulerActor(Actor):
         self._turns: dict[int, LiveSchedule] = {}
         self._moving: set[LiveSchedule] = set()
         self._idle_waiters: list[Reply[Any]] = []
+        self._asked_for_rest: dict[Reply[Any], Reply[Any]] = {}
         self._changes = 0
         self._closed: Exception | None = None
 
@@ -155,8 +155,8 @@ class SchedulerActor(Actor):
         """Does what there is to do now; while a commit is under way nothing, until that is answered."""
         if self._closed is not None:
             return
-        if live.change is None and live.answered:
-            self._acknowledge(live)
+        if live.change is None and (answers := live.acknowledgements()):
+            self._commit(live, answers)
         while live.change is None and live.mail:
             self._obey(live, live.mail.popleft())
         if live.change is None and live.state is not None and self._is_known(live, live.state):
@@ -251,28 +251,20 @@ class SchedulerActor(Actor):
             self._wake_in(RETRY_S, live)
             self._note_moving(live)
             return
+        if isinstance(outcome, Exception):
+            logger.error("schedule %r: %s", live.name, outcome)
         live.answered[due] = outcome
         self._go_on(live)
-
-    def _acknowledge(self, live: LiveSchedule) -> None:
-        """Records which runs are there, so that they are never asked for again."""
-        state, facts = live.state, list[ScheduleBody]()
-        unstarted = () if state is None else state.unstarted
-        live.answered = {due: outcome for due, outcome in live.answered.items() if due in unstarted}
-        for due, outcome in live.answered.items():
-            if isinstance(outcome, Exception):
-                logger.error("schedule %r: %s", live.name, outcome)
-                facts.append(ScheduleSkipped(due, "taken", None if state is None else state.next_due))
-            else:
-                facts.append(ScheduleRunStarted(due))
-        if facts:
-            self._commit(live, facts)
 
     def _watch_run_before(self, live: LiveSchedule, state: ScheduleState) -> None:
         """Due times wait for the end of a run: asks to be told of it, and hurries it where that is wanted."""
         workflow = state.last_workflow
         if workflow is None or state.unstarted:
             return
+        if state.is_cancelling and live.cancelled != workflow:
+            live.cancelled = workflow
+            # One that has ended meanwhile refuses: its end is what is waited for.
+            self._directory.ask(ToRun(WorkflowId(workflow), Cancel()), block=False)
         if live.watched != workflow:
             live.watched = workflow
             reply: Any = self._directory.ask(AwaitOutcome(WorkflowId(workflow)), block=False)
@@ -340,12 +332,21 @@ class SchedulerActor(Actor):
     def on_directory_idle(self, message: DirectoryIdle) -> None:
         """Quiet there; if it was here all the time, it is quiet."""
         outcome = outcome_of(message.reply)
+        if self._asked_for_rest.pop(message.waiter, None) is None:
+            return
         if isinstance(outcome, Exception):
             settle(message.waiter, outcome)
         elif message.changes == self._changes and not self._moving:
             settle(message.waiter, None)
         else:
             self._await_idle(message.waiter)
+
+    @receives(GiveUp)
+    def on_give_up(self, message: GiveUp) -> None:
+        """Who waited for quiet has stopped waiting."""
+        self._idle_waiters = [waiter for waiter in self._idle_waiters if waiter is not message.reply]
+        if (reply := self._asked_for_rest.pop(message.reply, None)) is not None:
+            self._directory.tell(GiveUp(reply))
 
     def _await_idle(self, waiter: Reply[Any]) -> None:
         if self._closed is not None:
@@ -355,6 +356,7 @@ class SchedulerActor(Actor):
         else:
             changes = self._changes
             reply: Any = self._directory.ask(AwaitIdle(), block=False)
+            self._asked_for_rest[waiter] = reply
             reply.add_callback(lambda: self._post(DirectoryIdle(waiter, changes, reply)))
 
     def _note_moving(self, live: LiveSchedule) -> None:
@@ -372,7 +374,7 @@ class SchedulerActor(Actor):
     def close(self, error: Exception | None = None) -> None:
         """Starts nothing more, and tells whoever waits; runs in the dispatcher's thread."""
         self._closed = error or EngineClosed("the engine was closed")
-        waiters = list(self._idle_waiters)
+        waiters = [*self._idle_waiters, *self._asked_for_rest]
         for live in {*self._live.values(), *self._moving}:
             self._wake_in(None, live)
             wishes = [*live.mail, *([live.change.wish] if live.change and live.change.wish else [])]
@@ -381,11 +383,10 @@ class SchedulerActor(Actor):
         for waiter in waiters:
             settle(waiter, self._closed)
         self._idle_waiters.clear()
+        self._asked_for_rest.clear()
         self._live.clear()
 
     def _post(self, message: Message) -> None:
-        """Tells itself, from a callback; nobody is told any more at the end."""
-        if self._closed is None and self.actor_ref.is_alive():
-            self.actor_ref.tell(message)
-        elif isinstance(message, DirectoryIdle):
-            settle(message.waiter, self._closed or EngineClosed("the engine was closed"))
+        """Tells itself, from a callback; at the end there is nobody any more who goes on."""
+        if self._closed is None:
+            tell_if_alive(self.actor_ref, message)

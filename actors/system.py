@@ -197,8 +197,9 @@ class ActorSystem:
     def give_up(self, message: Any, reply: Reply[Any]) -> None:
         """Nobody waits for this answer any more."""
         if isinstance(message, (AwaitOutcome, AwaitIdle)):
+            actor: Any = self.scheduler if isinstance(message, AwaitIdle) else self.directory
             with suppress(pykka.ActorDeadError):
-                self.directory.actor_ref.tell(GiveUp(reply, getattr(message, "workflow", None)))
+                actor.actor_ref.tell(GiveUp(reply, getattr(message, "workflow", None)))
 
     def _ask(self, actor: pykka.ActorRef[Any], message: Any) -> Any:
         reply: Any = actor.ask(message, block=False)

@@ -51,6 +51,17 @@ def test_queue_starts_what_waits_when_the_run_before_has_ended(path: Path, nothi
     line.tp.close()
 
 
+def test_cancel_ends_the_run_before(line: Timeline) -> None:
+    """It is cancelled, and the due time has its run when it has ended."""
+    line.tp.schedule("slow", timedelta(hours=1), waiting, overlap="cancel")
+
+    for _ in range(3):
+        line.pass_time(HOUR)
+
+    assert line.ids() == [f"slow/2026-11-21T0{hour}:00:00+00:00" for hour in (1, 2, 3)]
+    assert [line.tp.get(id).status for id in line.ids()] == ["CANCELLED", "CANCELLED", "RUNNING"]
+
+
 # ── absences ────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -61,6 +61,10 @@ class ScheduleState(msgspec.Struct, frozen=True, kw_only=True):
     unstarted: tuple[int, ...] = ()
     behind_until: int = 0
 
+    def has_run_of(self, due_us: int) -> bool:
+        """Whether this is the due time that fired last, or one that is waiting for its turn."""
+        return due_us in (self.last_due, *self.queued, *self.unstarted)
+
     def run_id(self, due_us: int) -> WorkflowId:
         """The id of the run of a due time."""
         return WorkflowId(f"{self.name}/{iso_of(due_us)}")
@@ -147,7 +151,7 @@ def what_a_trigger_does(state: ScheduleState, at: Situation) -> list[ScheduleBod
 
     The same rules about an unfinished run as for any due time; a paused schedule can be triggered too.
     """
-    if at.now in (state.last_due, *state.queued, *state.unstarted):
+    if state.has_run_of(at.now):
         return []
     following = state.next_due if state.next_due != at.now else state.spec.timing.next_after(at.now)
     return _due(state, at.now, following, is_busy=at.is_running or bool(state.unstarted))
@@ -217,11 +221,15 @@ def _passed_in_order(state: ScheduleState, at: Situation, *, is_busy: bool) -> l
         return _due(state, dues[0], following, is_busy=is_busy)
     if len(state.queued) >= CAUGHT_UP_PER_ROUND:
         return []
-    return [ScheduleQueued(tuple(dues), following, behind_until=at.now)]
+    fresh = tuple(due for due in dues if not state.has_run_of(due))
+    return [ScheduleQueued(fresh, following, behind_until=at.now)]
 
 
 def _due(state: ScheduleState, due: int, following: int | None, *, is_busy: bool) -> list[ScheduleBody]:
     """One due time has come: what its run is to do about the one before it."""
+    if state.has_run_of(due):
+        # It was triggered at this very moment, before this was noticed.
+        return [ScheduleMissed(due, following)]
     if not is_busy and not state.queued:
         return [ScheduleFired(due, state.run_id(due), following)]
     match state.spec.overlap:

@@ -81,9 +81,9 @@ class ScheduleSkipped(Body, frozen=True):
 
 
 class ScheduleMissed(Body, frozen=True):
-    """Due times from ``first`` on passed without anybody there, and are not made up for.
+    """Due times from ``first`` on passed without anybody there, or were triggered; they are not made up for.
 
-    ``until`` is the next one after them that is.
+    ``until`` is the next one after them.
     """
 
     first: int

@@ -276,6 +276,19 @@ def test_a_trigger_at_a_due_time_stands_for_it() -> None:
     assert what_is_due(begin, at(2)) == []
 
 
+@pytest.mark.parametrize("catchup", get_args(Catchup))
+def test_a_due_time_that_was_triggered_before_it_was_noticed_does_not_fire_again(catchup: Catchup) -> None:
+    """The trigger was quicker; the due times before it are treated as ever."""
+    begin = state("queue", catchup)
+    begin = after(begin, what_a_trigger_does(begin, at(4)))
+    begin = after(begin, [ScheduleRunStarted(4 * EVERY)])
+
+    fired, end = drained(begin, now=4)
+
+    assert fired == ([2, 3] if catchup == "all" else [])
+    assert end.next_due == 5 * EVERY
+
+
 @pytest.mark.parametrize(
     ("overlap", "kind"), [("skip", ScheduleSkipped), ("queue", ScheduleQueued), ("cancel", ScheduleQueued)]
 )

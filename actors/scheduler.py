@@ -232,7 +232,7 @@ class SchedulerActor(Actor):
 
     def _start(self, live: LiveSchedule, state: ScheduleState, due: int) -> None:
         """Asks for the run of a due time that has fired; asking twice starts one run."""
-        if due in live.starting or due in live.answered:
+        if due in live.starting:
             return
         live.starting.add(due)
         reply: Any = self._directory.ask(self._schedules.request(state, due), block=False)

@@ -21,11 +21,23 @@ from tempolite.actors.database_file import DatabaseFile
 from tempolite.actors.directory import RESIDENTS_MAX, Directory
 from tempolite.actors.dispatcher import SeededDispatcher, ThreadDispatcher
 from tempolite.actors.futures import Reply
-from tempolite.actors.messages import AwaitIdle, AwaitOutcome, Drain, Flush, Recover, Scale, ShutDown
+from tempolite.actors.live_schedule import COMMANDS
+from tempolite.actors.messages import (
+    AwaitIdle,
+    AwaitOutcome,
+    Drain,
+    Flush,
+    FunctionRegistered,
+    Recover,
+    Scale,
+    ShutDown,
+)
 from tempolite.actors.persistence import PersistenceActor
 from tempolite.actors.run_lines import RunLines
 from tempolite.actors.run_store import RunStore
 from tempolite.actors.running_marks import RunningMarks, marks_path
+from tempolite.actors.schedule_store import ScheduleStore
+from tempolite.actors.scheduler import SchedulerActor
 from tempolite.actors.side_effects import SideEffectActor
 from tempolite.actors.supervisor import Perform, Supervisor
 from tempolite.actors.timers import ReadTimers, TimerActor
@@ -87,7 +99,7 @@ class ActorSystem:
         self.pools: dict[str, ActivityPool] = {}
         self._pool_refs: dict[str, pykka.ActorRef[ActivityPool]] = {}
 
-    def start(self, store: RunStore) -> None:
+    def start(self, store: RunStore, schedules: ScheduleStore) -> None:
         """Starts every actor, and brings to life what has work to do."""
         _wait_for_orphans(self.file.workers_lock_path)
         self.supervisor = Supervisor(self._options.on_failure)
@@ -101,6 +113,9 @@ class ActorSystem:
             store, lines=RunLines(limits), residents_max=self._options.residents_max, **failure
         )
         self.timers = TimerActor(self.directory.actor_ref, store.timers, store.next_timer, **failure)
+        self.scheduler = SchedulerActor(
+            store, schedules, self.persistence.actor_ref, self.directory.actor_ref, **failure
+        )
         self.directory.routes = Routes(
             persistence=self.persistence.actor_ref,
             directory=self.directory.actor_ref,
@@ -117,6 +132,7 @@ class ActorSystem:
         for queue in self._options.queues:
             self.add_queue(queue)
         self.supervisor.add(self.directory, self._dispatcher)
+        self.supervisor.add(self.scheduler, self._dispatcher)
         self._dispatcher.start()
         if self._commits is not self._dispatcher:
             self._commits.start()
@@ -177,12 +193,24 @@ class ActorSystem:
             ) from None
 
     def ask_nowait(self, message: Any) -> Reply[Any]:
-        """Asks the directory; the reply can be awaited."""
-        return self.directory.actor_ref.ask_nowait(message)
+        """Asks the directory, or the scheduler where it is the one who knows; the reply can be awaited."""
+        actor = self.scheduler if isinstance(message, (*COMMANDS, AwaitIdle)) else self.directory
+        return actor.actor_ref.ask_nowait(message)
 
     def tell(self, message: Any) -> None:
         """Tells the directory."""
         self.directory.actor_ref.tell(message)
+
+    def announce(self, message: FunctionRegistered) -> None:
+        """Tells everybody who may wait for a function."""
+        for actor in (self.directory, self.scheduler):
+            with suppress(pykka.ActorDeadError):
+                actor.actor_ref.tell(message)
+
+    def fail_waits(self, error: Exception) -> None:
+        """Nothing goes on any more: whoever waits is told; runs in the dispatcher's thread."""
+        self.scheduler.close(error)
+        self.directory.close(error)
 
     def ask(self, message: Any, timeout: float | None) -> Any:
         """Asks the directory and waits.
@@ -203,8 +231,9 @@ class ActorSystem:
     def give_up(self, message: Any, reply: Reply[Any]) -> None:
         """Nobody waits for this answer any more."""
         if isinstance(message, (AwaitOutcome, AwaitIdle)):
+            actor: Any = self.scheduler if isinstance(message, AwaitIdle) else self.directory
             with suppress(pykka.ActorDeadError):
-                self.directory.actor_ref.tell(GiveUp(reply, getattr(message, "workflow", None)))
+                actor.actor_ref.tell(GiveUp(reply, getattr(message, "workflow", None)))
 
     def _ask(self, actor: pykka.ActorRef[Any], message: Any) -> Any:
         reply: Any = actor.ask(message, block=False)
@@ -236,6 +265,7 @@ class ActorSystem:
         self._stop(is_clean=False, error=error)
 
     def _stop(self, *, is_clean: bool, error: Exception | None = None) -> None:
+        self._perform(lambda: self.scheduler.close(error))
         self._perform(lambda: self.directory.close(error))
         for pool in self.pools.values():
             self._ask(pool.actor_ref, ShutDown())

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tempolite.engine.listing import Event as Event
     from tempolite.engine.listing import Page as Page
     from tempolite.engine.listing import QueueInfo as QueueInfo
+    from tempolite.engine.schedule_handle import ScheduleInfo as ScheduleInfo
     from tempolite.errors import ActivityError as ActivityError
     from tempolite.errors import ActivityTimeout as ActivityTimeout
     from tempolite.errors import Busy as Busy
@@ -99,6 +100,7 @@ _HOMES = {
     "tempolite.engine.engine": ("Tempolite",),
     "tempolite.engine.handle": ("WorkflowInfo",),
     "tempolite.engine.listing": ("Event", "Page", "QueueInfo"),
+    "tempolite.engine.schedule_handle": ("ScheduleInfo",),
     "tempolite.errors": (
         "ActivityError",
         "ActivityTimeout",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from tempolite.engine.controlling import Controlling
 from tempolite.engine.looking import Looking
 from tempolite.engine.replaying import Replaying
+from tempolite.engine.scheduling import Scheduling
 
 
-class Tempolite(Controlling, Looking, Replaying):
+class Tempolite(Controlling, Looking, Replaying, Scheduling):
     """An embedded engine for durable workflows.
 
     Args:

@@ -26,6 +26,7 @@ from tempolite.core.queues import DEFAULT_QUEUE, Queue
 from tempolite.core.retry import RetryPolicy
 from tempolite.engine.run_messages import Answering, to_run
 from tempolite.engine.run_store import RunsInFile
+from tempolite.engine.schedule_store import SchedulesInFile
 from tempolite.errors import (
     EngineClosed,
     EngineCrashed,
@@ -86,6 +87,7 @@ class Lifecycle:
         self._system: ActorSystem
         self._file: DatabaseFile
         self._runs: RunsInFile
+        self._schedules: SchedulesInFile
         for function in workflows:
             self._registry.add(function)
 
@@ -172,7 +174,10 @@ class Lifecycle:
         try:
             self._system = ActorSystem(self._file, options)
             self._runs = RunsInFile(self._file, self._registry, self._services)
-            self._system.start(self._runs)
+            self._schedules = SchedulesInFile(
+                self._file, self._registry, self._services.new_seed, self._check_queue
+            )
+            self._system.start(self._runs, self._schedules)
         except BaseException:
             self._file.close()
             raise
@@ -189,12 +194,12 @@ class Lifecycle:
     def _on_failure(self, error: Exception) -> None:
         """An actor failed: waits end with the reason; the file is as last committed."""
         self._failure = StorageFailed(f"the engine stopped: {error}")
-        self._system.directory.close(self._failure)
+        self._system.fail_waits(self._failure)
 
     def _on_new_functions(self, names: tuple[str, ...]) -> None:
         """Runs that were stranded without them go on."""
         if self._phase is Phase.STARTED:
-            self._system.ask_nowait(FunctionRegistered(names))
+            self._system.announce(FunctionRegistered(names))
 
     def _check_queue(self, queue: str) -> None:
         if queue not in self._queues:

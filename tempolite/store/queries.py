@@ -11,6 +11,15 @@ LAST_STREAM = (
     "SELECT max((SELECT coalesce(max(stream), 0) FROM runs), (SELECT coalesce(max(stream), 0) FROM events))"
 )
 
+SCHEDULES = "SELECT name, stream, seq, state FROM schedules ORDER BY name"
+
+SCHEDULE = "SELECT name, stream, seq, state FROM schedules WHERE name = ?1"
+
+SCHEDULE_HISTORY = (
+    "SELECT position, '', 0, type, step, attempt, at, payload FROM events"
+    " WHERE stream = (SELECT stream FROM schedules WHERE name = ?1) ORDER BY seq"
+)
+
 LATEST_RUN = (
     "SELECT stream, function, status, parent, parent_step, problem, queue, priority"
     " FROM runs WHERE workflow = ?1 AND is_latest = 1 ORDER BY run DESC LIMIT 1"

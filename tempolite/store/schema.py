@@ -99,6 +99,18 @@ _CREATE = (
     ) STRICT, WITHOUT ROWID
     """,
     "CREATE INDEX timers_by_due ON timers (due_at)",
+    # An index of the truth: one row for each schedule; `state` is what its events come to.
+    """
+    CREATE TABLE schedules (
+        name        TEXT    PRIMARY KEY,
+        stream      INTEGER NOT NULL,
+        seq         INTEGER NOT NULL,
+        function    TEXT    NOT NULL,
+        next_due    INTEGER,
+        is_paused   INTEGER NOT NULL,
+        state       TEXT    NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
 )
 
 LAYOUT = Layout(

@@ -9,6 +9,8 @@ import msgspec
 from tempolite.actors.messages import Statement, Write
 from tempolite.core.events import BODIES, Entry, RunCreated, encode_body
 from tempolite.core.identifiers import StreamId, WorkflowId
+from tempolite.core.schedule import ScheduleState
+from tempolite.core.schedule_events import SCHEDULE_BODIES, ScheduleEntry
 from tempolite.core.status import Status
 
 INSERT_EVENT = Statement(
@@ -114,8 +116,23 @@ NOTE_SIGNAL = Statement(
     is_insert=True,
 )
 
+PUT_SCHEDULE = Statement(
+    "put schedule",
+    # In the batch of the events that it follows from, so the row is never ahead of them or behind.
+    "INSERT OR REPLACE INTO schedules (name, stream, seq, function, next_due, is_paused, state) VALUES",
+    columns=7,
+    rank=10,
+    is_insert=True,
+)
 
-_TYPE_SEEDS = {name: zlib.crc32(name.encode()) for name in BODIES}
+DROP_SCHEDULE = Statement(
+    "drop schedule",
+    "DELETE FROM schedules WHERE name = ?1",
+    columns=1,
+    rank=11,
+)
+
+_TYPE_SEEDS = {name: zlib.crc32(name.encode()) for name in (*BODIES, *SCHEDULE_BODIES)}
 
 
 def checksum(type_name: str, step: str, payload: bytes) -> int:
@@ -123,7 +140,7 @@ def checksum(type_name: str, step: str, payload: bytes) -> int:
     return zlib.crc32(payload, zlib.crc32(step.encode(), _TYPE_SEEDS[type_name]))
 
 
-def insert_event(stream: StreamId, entry: Entry) -> Write:
+def insert_event(stream: StreamId, entry: Entry | ScheduleEntry) -> Write:
     """Appends an entry to its stream."""
     body, step = entry.body, entry.step
     payload, type_name = encode_body(body), type(body).__name__
@@ -199,3 +216,15 @@ def bond(created: RunCreated) -> str | None:
     if created.parent is None:
         return None
     return "detached" if created.detached else created.on_parent_close
+
+
+def put_schedule(stream: StreamId, seq: int, state: ScheduleState) -> Write:
+    """The schedule's row, as its last event leaves it."""
+    text = msgspec.json.encode(state).decode()
+    row = (state.name, stream, seq, state.spec.function, state.next_due, int(state.is_paused), text)
+    return PUT_SCHEDULE, row
+
+
+def drop_schedule(name: str) -> Write:
+    """A deleted schedule has no row; its events stay."""
+    return DROP_SCHEDULE, (name,)

@@ -61,6 +61,7 @@ class Store:
         unreadable: loading these raises.
         unknown: the function of these is not known.
         faults: words at which the next ``advance`` raises, once each.
+        streams: the last one that was given.
     """
 
     runs: dict[WorkflowId, StoredRun] = field(default_factory=dict)
@@ -69,6 +70,7 @@ class Store:
     unreadable: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
+    streams: int = 0
 
     def find(self, workflow: WorkflowId) -> StoredRun | None:
         """The latest run of a workflow, as last committed."""
@@ -98,6 +100,11 @@ class Store:
     def last_stream(self) -> StreamId:
         """The highest stream ever used."""
         return StreamId(max((run.stream for run in self.runs.values()), default=0))
+
+    def new_stream(self) -> StreamId:
+        """The next free stream."""
+        self.streams = max(self.streams, self.last_stream()) + 1
+        return StreamId(self.streams)
 
     def with_work(self) -> Iterable[WorkflowId]:
         """Workflows that have something to do without a message from outside."""

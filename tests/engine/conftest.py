@@ -16,6 +16,7 @@ import pytest
 
 from tempolite import Queue, Tempolite
 from tests.engine.gates import Effects, Gate
+from tests.engine.timelines import HELD, Timeline, double
 
 TEST_S = 40
 """No test of these may take longer, whatever happens."""
@@ -88,6 +89,15 @@ def database(request: pytest.FixtureRequest, path: Path) -> str:
 def engine(make_engine: EngineMaker, database: str) -> Tempolite:
     """A started engine on either kind of database, with inline activities."""
     return make_engine(database)
+
+
+@pytest.fixture
+def line(path: Path, nothing_left: None) -> Iterator[Timeline]:
+    """An engine in virtual time, which knows ``double`` and has a queue without workers."""
+    timeline = Timeline(path)
+    timeline.open(double, queues=[HELD])
+    yield timeline
+    timeline.tp.close()
 
 
 @pytest.fixture

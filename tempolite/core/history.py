@@ -86,6 +86,8 @@ class StepRecord(msgspec.Struct, gc=False):
     """How often the code asked for it anew, after it had failed in an earlier attempt of the run."""
     is_open: bool = False
     """Scheduled, and neither ended nor given up by a new attempt of the run."""
+    is_cancelled: bool = False
+    """A timer that nobody waits for any more; the code of a new attempt may start it anew."""
 
 
 class RunState(msgspec.Struct):
@@ -262,7 +264,8 @@ class RunState(msgspec.Struct):
                 self._close(entry, Outcome(entry.seq, entry.at, NOTHING))
                 self.timers_open -= 1
             case events.TimerCancelled():
-                self.steps[entry.step].is_open = False
+                step = self.steps[entry.step]
+                step.is_open, step.is_cancelled = False, True
                 self.timers_open -= 1
             case events.SignalTaken():
                 self._open(entry, StepKind.SIGNAL)
@@ -310,6 +313,7 @@ class RunState(msgspec.Struct):
 
     def _prepare_for_attempt(self, step: StepRecord) -> None:
         """Successes stand and work under way goes on; only what failed is forgotten (P3)."""
+        step.is_cancelled = False
         if step.outcome is not None and (not step.outcome.is_success or _is_time_out(step, step.outcome)):
             step.outcome = None
         elif step.is_open and step.kind is StepKind.TIMEOUT:

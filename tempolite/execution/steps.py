@@ -124,7 +124,7 @@ class Steps:
         if step.kind is not kind or step.function not in names:
             self._log.halt(_disagreement(step, kind, names), NonDeterminismError.__name__)
             raise Fenced
-        if step.outcome is None and not step.is_open:
+        if step.outcome is None and not step.is_open and not step.is_cancelled:
             # It failed in an earlier attempt of the run, and is run again.
             self._go_beyond(key, kind)
             return None

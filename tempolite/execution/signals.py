@@ -51,9 +51,13 @@ class Signals:
         self._lines.clear()
 
     def join(self, info: SignalInfo[Any]) -> None:
-        """It is in line, at the end; where it is already, it keeps its place."""
+        """It is in line, at the end; where it is already, it keeps its place.
+
+        One that took a signal in an earlier life of the code has its own: the next is not for it.
+        """
+        step = self._log.state.steps.get(info.key)
         line = self._lines.setdefault(info.name, [])
-        if info not in line:
+        if info not in line and (step is None or step.outcome is None):
             line.append(info)
 
     def leave(self, info: SignalInfo[Any]) -> None:

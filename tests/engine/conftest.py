@@ -91,6 +91,20 @@ def engine(make_engine: EngineMaker, database: str) -> Tempolite:
     return make_engine(database)
 
 
+@pytest.fixture(params=["file", "memory", "put away"])
+def home(request: pytest.FixtureRequest, path: Path) -> dict[str, Any]:
+    """Settings of an engine: on a file, in memory, or on a file with every idle run put away."""
+    if request.param == "memory":
+        return {"database": ":memory:"}
+    return {"database": str(path), **({"resident_workflows": 0} if request.param == "put away" else {})}
+
+
+@pytest.fixture(params=["kept", "put away"])
+def on_file(request: pytest.FixtureRequest, path: Path) -> dict[str, Any]:
+    """Settings of an engine on a file, which may be opened again: idle runs are kept in memory, or not."""
+    return {"database": str(path), **({"resident_workflows": 0} if request.param == "put away" else {})}
+
+
 @pytest.fixture
 def line(path: Path, nothing_left: None) -> Iterator[Timeline]:
     """An engine in virtual time, which knows ``double`` and has a queue without workers."""

@@ -140,7 +140,7 @@ def insert_event(stream: StreamId, entry: Entry) -> Write:
     )
 
 
-class Latest(msgspec.Struct, frozen=True):
+class Latest(msgspec.Struct, frozen=True, gc=False):
     """What changes in a run's row.
 
     Attributes:

@@ -57,25 +57,32 @@ class ActivityOptions:
         _check_bytes("memory_limit", self.memory_limit)
         _check_common(self)
 
-    @property
+    # Worked out once: they are asked for at every attempt.
+
+    @functools.cached_property
     def timeout_s(self) -> float | None:
         """The limit of one attempt."""
         return seconds(self.timeout)
 
-    @property
+    @functools.cached_property
     def deadline_s(self) -> float | None:
         """The limit of all attempts."""
         return seconds(self.deadline)
 
-    @property
+    @functools.cached_property
     def heartbeat_timeout_s(self) -> float | None:
         """The limit between two heartbeats."""
         return seconds(self.heartbeat_timeout)
 
-    @property
+    @functools.cached_property
     def grace_s(self) -> float:
         """From TERM to KILL."""
         return seconds(self.grace) or 0.0
+
+    @functools.cached_property
+    def runs_alone(self) -> bool:
+        """Nothing else may run in the same worker meanwhile."""
+        return self.once or self.memory_limit is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -236,9 +236,12 @@ class RunState(msgspec.Struct):
                 raise AssertionError(f"{type(body).__name__} names no step")
 
     def _apply_to_step(self, entry: Entry, body: AnyBody) -> None:
+        # The two that nearly every step has come first: the cases are tried one after the other.
         match body:
             case events.ActivityScheduled():
                 self._open(entry, StepKind.ACTIVITY, body.function, bytes(body.args))
+            case events.ActivityCompleted() | events.ChildCompleted():
+                self._close(entry, Outcome(entry.seq, entry.at, bytes(body.result)))
             case events.ChildScheduled():
                 step = self._open(entry, StepKind.CHILD, body.function, bytes(body.args))
                 step.child, step.detached = body.child, body.detached
@@ -254,8 +257,6 @@ class RunState(msgspec.Struct):
             case events.ActivityWorkerLost():
                 self.steps[entry.step].losses += 1
                 self.steps[entry.step].take_signs(bytes(body.heartbeat), body.began_at)
-            case events.ActivityCompleted() | events.ChildCompleted():
-                self._close(entry, Outcome(entry.seq, entry.at, bytes(body.result)))
             case events.ActivityFailed():
                 self._close(entry, Outcome(entry.seq, entry.at, failure=body.failure))
             case events.ChildFailed():

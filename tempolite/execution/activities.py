@@ -195,7 +195,7 @@ class Activities:
             options.timeout_s,
             options.grace_s,
             options.priority,
-            step.losses > 0 or options.once or options.memory_limit is not None,
+            step.losses > 0 or options.runs_alone,
             options.deadline_s,
             deadline_of(options, step.began_at),
             options.heartbeat_timeout_s,

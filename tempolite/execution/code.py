@@ -49,7 +49,7 @@ class Code:
             return False
         return (
             self.call is not None
-            and not state.is_finished
+            and state.finished is None
             and self._log.ended is None
             and state.began_at is not None
             and not state.is_held

@@ -22,6 +22,8 @@ from tempolite.store.statements import Latest
 if TYPE_CHECKING:
     import pykka
 
+ACTIVE = (Status.RUNNING, Status.WAITING)
+
 RUN_STEP = StepKey("")
 """Stands for the run itself where a step is expected."""
 
@@ -69,8 +71,9 @@ class RunLog:
         """
         if self.is_sealed:
             raise NonDeterminismError(f"the history has no {_described(body, step)}, the code asks for it")
-        entry = Entry(self.state.seq + 1, self.now_us, body, step, attempt)
-        self.state.apply(entry)
+        state = self.state
+        entry = Entry(state.seq + 1, self.now_us, body, step, attempt)
+        state.apply(entry)
         self._writes.append(statements.insert_event(self.stream, entry))
 
     def write(self, write: Write) -> None:
@@ -129,7 +132,7 @@ class RunLog:
         elif latest != self._written:
             self._writes.append(statements.update_run(self.stream, latest))
         self._written = latest
-        is_active = latest.status in (Status.RUNNING, Status.WAITING)
+        is_active = latest.status in ACTIVE
         turn = Turn(self._writes, self._outbox, self.ended, self.can_go_on, self.has_work, is_active)
         self._writes, self._outbox = [], []
         return turn
@@ -151,11 +154,12 @@ class RunLog:
 
     def _latest(self) -> Latest:
         state = self.state
+        is_finished = state.finished is not None
         return Latest(
             self.status(),
-            state.last_at if state.is_finished else None,
+            state.last_at if is_finished else None,
             self.ended.problem if self.ended is not None else "",
-            state.is_finished and not state.is_continued and state.created.parent is not None,
+            is_finished and not state.is_continued and state.created.parent is not None,
             state.is_held,
         )
 

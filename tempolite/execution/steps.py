@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 ANY_FUNCTION = frozenset({""})
 """Of steps that have no function to compare."""
 
+WAITED_FOR_IN_VAIN = (StepKind.SIGNAL, StepKind.CONDITION)
+"""Code that asked for these and went on without them left no trace."""
+
 SIGNAL_PREFIX = "signal:"
 TIMEOUT_PREFIX = "time-out:"
 ASYNCIO_PREFIX = "asyncio:"
@@ -132,7 +135,7 @@ class Steps:
 
     def _go_beyond(self, key: StepKey, kind: StepKind) -> None:
         """The code asks for what is not recorded; that it waited for something in vain never is."""
-        if kind in (StepKind.SIGNAL, StepKind.CONDITION):
+        if kind in WAITED_FOR_IN_VAIN:
             return
         if self._log.is_sealed:
             raise NonDeterminismError(f"the history has no {kind} {key!r}, the code asks for it")
@@ -202,6 +205,9 @@ class Steps:
 
     def _value(self, step: StepRecord, outcome: Outcome) -> Any:
         assert outcome.result is not None, "a success has a value"
+        if step.kind is StepKind.ACTIVITY:
+            # Nearly all are.
+            return self._services.codec.decode(outcome.result)
         match step.kind:
             case StepKind.TIMER | StepKind.TIMEOUT:
                 return None

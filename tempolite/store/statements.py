@@ -157,7 +157,7 @@ def insert_event(stream: StreamId, entry: Entry | ScheduleEntry) -> Write:
     )
 
 
-class Latest(msgspec.Struct, frozen=True):
+class Latest(msgspec.Struct, frozen=True, gc=False):
     """What changes in a run's row.
 
     Attributes:

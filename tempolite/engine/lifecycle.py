@@ -14,12 +14,16 @@ from tempolite.actors.clock import Clock, SystemClock
 from tempolite.actors.database_file import DatabaseFile, run
 from tempolite.actors.messages import FunctionRegistered
 from tempolite.actors.system import ActorSystem, SystemOptions, new_lock
+from tempolite.actors.watchdog import Watchdog
 from tempolite.actors.worker_process import WorkerSettings
 from tempolite.codec import JsonCodec
 from tempolite.core.queues import DEFAULT_QUEUE, Queue
 from tempolite.core.retry import RetryPolicy
+from tempolite.determinism.guard import Guard, is_under_pytest
+from tempolite.determinism.places import Eyes
 from tempolite.engine.run_store import RunsInFile
 from tempolite.errors import EngineClosed, EngineCrashed, InvalidArguments, QueueNotFound, StorageFailed
+from tempolite.execution.runner import BASES
 from tempolite.execution.services import Services
 from tempolite.registry import Registry
 from tempolite.store.schema import LAYOUT
@@ -49,7 +53,9 @@ class Lifecycle:
         clock: Clock | None = None,
         wait_for_lock: bool = False,
         default_retry: RetryPolicy = RetryPolicy(max_attempts=1),  # noqa: B008 - frozen
+        turn_limit: float | None = 2.0,
         payload_limit: int = 16 * 2**20,
+        debug: bool = False,
     ) -> None:
         self._path = os.fspath(database)
         self.codec = codec or JsonCodec()
@@ -61,6 +67,10 @@ class Lifecycle:
         self._services = Services(
             self.codec, default_retry, payload_limit, self._check_queue, random.Random()
         )
+        eyes = Eyes(BASES)
+        self._watchdog = _watchdog(turn_limit, eyes)
+        if debug or is_under_pytest():
+            self._services.guard = Guard(eyes)
         self._seed: int | None = None
         self._phase = Phase.NEW
         self._lifecycle = new_lock()
@@ -106,6 +116,7 @@ class Lifecycle:
             if self._phase is Phase.STARTED:
                 self._phase = Phase.CLOSED
                 self._system.close(timeout)
+                self._stop_watchdog()
                 self._file.close()
             self._phase = Phase.CLOSED
 
@@ -152,10 +163,22 @@ class Lifecycle:
         try:
             self._system = ActorSystem(self._file, options)
             self._runs = RunsInFile(self._file, self._registry, self._services)
+            self._start_watchdog()
             self._system.start(self._runs)
         except BaseException:
+            self._stop_watchdog()
             self._file.close()
             raise
+
+    def _start_watchdog(self) -> None:
+        # Under a seed everything runs in one thread, whose order no other thread may change.
+        if self._watchdog is not None and self._seed is None:
+            self._services.watch = self._watchdog
+            self._watchdog.start()
+
+    def _stop_watchdog(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.stop()
 
     def _crash(self) -> None:
         """Drops the engine as SIGKILL would; for tests."""
@@ -164,6 +187,7 @@ class Lifecycle:
                 self._phase = Phase.CLOSED
                 self._failure = EngineCrashed("the engine was killed by its test")
                 self._system.crash(self._failure)
+                self._stop_watchdog()
                 self._file.close()
 
     def _on_failure(self, error: Exception) -> None:
@@ -216,6 +240,15 @@ class Lifecycle:
         self._check_started()
         with self._file.reader() as connection:
             return run(connection, sql, tuple(values))
+
+
+def _watchdog(turn_limit: float | None, eyes: Eyes) -> Watchdog | None:
+    if turn_limit is None:
+        return None
+    is_number = isinstance(turn_limit, (int, float)) and not isinstance(turn_limit, bool)
+    if not is_number or not 0 < turn_limit < float("inf"):
+        raise InvalidArguments(f"turn_limit is {turn_limit!r}, expected seconds above 0, or None")
+    return Watchdog(turn_limit, eyes)
 
 
 def _with_default(queues: Iterable[Queue]) -> dict[str, Queue]:

@@ -31,7 +31,7 @@ from tempolite.core.failure import Failure
 from tempolite.core.history import RunState
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
 from tempolite.core.status import Status
-from tempolite.errors import InvalidArguments
+from tempolite.errors import InvalidArguments, TurnTooLong
 from tempolite.execution.activities import Activities
 from tempolite.execution.children import Children
 from tempolite.execution.context import AsyncWorkflowContext, WorkflowContext
@@ -97,7 +97,7 @@ class Execution:
         """Ends the live code without recording anything."""
         self._is_discarded = True
         if self._runner is not None:
-            self._runner.close()
+            self.services.watch.run(self._runner.close, self.steps.is_rerun)
             self._runner = None
         self.steps.clear()
         self.activities.clear()
@@ -198,11 +198,14 @@ class Execution:
         try:
             runner = self._runner or self._make_runner()
             while True:
-                runner.run()
+                with self.services.guard:
+                    problem = self.services.watch.run(runner.run, self.steps.is_rerun)
+                if problem:
+                    self.log.halt(problem, TurnTooLong.__name__)
                 if self.log.ended is not None:
-                    # It must not go on: its history disagrees with it.
+                    # It must not go on: its history disagrees with it, or it took too long.
                     self._runner = None
-                    runner.close()
+                    self.services.watch.run(runner.close, self.steps.is_rerun)
                     return
                 if runner.is_done:
                     self._runner = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
 
 from tempolite.codec import JsonCodec
 from tempolite.core.failure import Failure
@@ -16,8 +17,28 @@ WORKFLOW_FRAMES = 2
 """Frames of ours between the top of a traceback and the workflow's code."""
 
 
+class Watch(Protocol):
+    """Runs workflow code, and ends what takes too long."""
+
+    def run(self, code: Callable[[], None], is_replayed: Callable[[], bool]) -> str:
+        """Runs it to its next wait; returns why it was ended, or nothing."""
+        ...
+
+
+class Unwatched:
+    """Lets code take the time that it takes."""
+
+    def run(self, code: Callable[[], None], is_replayed: Callable[[], bool]) -> str:
+        code()
+        return ""
+
+
 class Services:
     """Shared by all executions of an engine.
+
+    Attributes:
+        guard: entered around workflow code; refuses calls that must not be made there.
+        watch: runs workflow code.
 
     Args:
         codec: makes payloads.
@@ -40,6 +61,8 @@ class Services:
         self.check_queue = check_queue
         self._payload_limit = payload_limit
         self._randomness = randomness
+        self.guard: AbstractContextManager[Any] = nullcontext()
+        self.watch: Watch = Unwatched()
 
     def encode(self, value: Any, path: str) -> bytes:
         """The payload of a value.

@@ -94,8 +94,6 @@ class StepRecord(msgspec.Struct, gc=False):
     """A timer that nobody waits for any more, in this attempt of the run."""
     is_open: bool = False
     """Scheduled, and neither ended nor given up by a new attempt of the run."""
-    is_cancelled: bool = False
-    """A timer that nobody waits for any more; the code of a new attempt may start it anew."""
 
     def take_signs(self, heartbeat: bytes, began_at: int | None) -> None:
         """What an attempt that ended in vain leaves to the next one."""

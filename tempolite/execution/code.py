@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tempolite.codec import TypeNotFound
-from tempolite.errors import InvalidArguments
+from tempolite.errors import InvalidArguments, TurnTooLong
 from tempolite.execution.context import AsyncWorkflowContext, WorkflowContext
 from tempolite.execution.run_log import RUN_STEP
 from tempolite.execution.runner import CoroutineRunner, GreenletRunner
@@ -58,6 +58,7 @@ class Code:
 
     def run(self) -> None:
         """Runs until it waits for something that has no outcome yet."""
+        services = self._execution.services
         try:
             runner = self._runner
             if runner is None:
@@ -66,9 +67,12 @@ class Code:
                 # Code that waits is woken only with something new for it.
                 return
             while True:
-                runner.run()
+                with services.guard:
+                    problem = services.watch.run(runner.run, self._steps.is_rerun)
+                if problem:
+                    self._log.halt(problem, TurnTooLong.__name__)
                 if self._log.ended is not None:
-                    # It must not go on: its history disagrees with it.
+                    # It must not go on: its history disagrees with it, or it took too long.
                     self.stop()
                     return
                 if runner.is_done:
@@ -106,7 +110,7 @@ class Code:
         runner, self._runner = self._runner, None
         if runner is not None:
             was_ending, self.is_ending = self.is_ending, True
-            runner.close()
+            self._execution.services.watch.run(runner.close, self._steps.is_rerun)
             self.is_ending = was_ending
 
     def wait_until(self, is_ready: Callable[[], bool]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
 
 import msgspec
 
@@ -33,8 +34,28 @@ class Limits(msgspec.Struct, frozen=True):
     signals: int = SIGNAL_LIMIT
 
 
+class Watch(Protocol):
+    """Runs workflow code, and ends what takes too long."""
+
+    def run(self, code: Callable[[], None], is_replayed: Callable[[], bool]) -> str:
+        """Runs it to its next wait; returns why it was ended, or nothing."""
+        ...
+
+
+class Unwatched:
+    """Lets code take the time that it takes."""
+
+    def run(self, code: Callable[[], None], is_replayed: Callable[[], bool]) -> str:
+        code()
+        return ""
+
+
 class Services:
     """Shared by all executions of an engine.
+
+    Attributes:
+        guard: entered around workflow code; refuses calls that must not be made there.
+        watch: runs workflow code.
 
     Args:
         codec: makes payloads.
@@ -67,6 +88,8 @@ class Services:
         self.check_queue = check_queue
         self.limits = limits
         self._randomness = randomness
+        self.guard: AbstractContextManager[Any] = nullcontext()
+        self.watch: Watch = Unwatched()
 
     def encode(self, value: Any, path: str) -> bytes:
         """The payload of a value.

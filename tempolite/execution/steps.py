@@ -91,6 +91,12 @@ class Steps:
         """Infos and contexts lead back here: without this a run would wait for the cycle collector."""
         self._infos.clear()
 
+    def is_rerun(self) -> bool:
+        """Whether the code was once further than it is now: this stretch of it does not count as live."""
+        # Steps that nobody asked for yet show it. An outcome alone doesn't: it may have come with the one
+        # before it, and the code been ended between both.
+        return self.is_replaying and len(self._infos) < len(self._log.state.steps)
+
     def next_key(self, name: str) -> StepKey:
         """The key of the next use of a name.
 

@@ -1,5 +1,14 @@
 """The engines of tests/engine, closed at the end with nothing left of them."""
 
-from tests.engine.conftest import database, engine, hang_guard, make_engine, nothing_left, path
+from tests.engine.conftest import (
+    database,
+    engine,
+    gate,
+    hang_guard,
+    make_engine,
+    make_gate,
+    nothing_left,
+    path,
+)
 
-__all__ = ["database", "engine", "hang_guard", "make_engine", "nothing_left", "path"]
+__all__ = ["database", "engine", "gate", "hang_guard", "make_engine", "make_gate", "nothing_left", "path"]

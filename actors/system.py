@@ -54,6 +54,9 @@ logger = logging.getLogger("tempolite")
 new_lock = threading.Lock
 """Locks, like threads and queues, are made in this package only."""
 
+SCHEDULERS_MESSAGES = frozenset((*COMMANDS, AwaitIdle))
+"""What the scheduler is asked; everything else goes to the directory."""
+
 ASK_S = 30.0
 """Deadline of what the engine asks its own actors while it starts and stops."""
 
@@ -194,8 +197,9 @@ class ActorSystem:
 
     def ask_nowait(self, message: Any) -> Reply[Any]:
         """Asks the directory, or the scheduler where it is the one who knows; the reply can be awaited."""
-        actor = self.scheduler if isinstance(message, (*COMMANDS, AwaitIdle)) else self.directory
-        return actor.actor_ref.ask_nowait(message)
+        if type(message) in SCHEDULERS_MESSAGES:
+            return self.scheduler.actor_ref.ask_nowait(message)
+        return self.directory.actor_ref.ask_nowait(message)
 
     def tell(self, message: Any) -> None:
         """Tells the directory."""

@@ -28,6 +28,7 @@ from tempolite.actors.messages import (
     FunctionRegistered,
     Message,
     PutAway,
+    QueueCreated,
     Recover,
     RunEnded,
     RunLeft,
@@ -399,6 +400,15 @@ class Directory(Actor):
     def on_function_registered(self, message: FunctionRegistered) -> None:
         """Lets stranded runs go on whose function is known now."""
         self._to_recover.extend(self._store.strand(message.names))
+        if self._to_recover:
+            self.actor_ref.tell(RecoverMore())
+
+    @receives(QueueCreated)
+    def on_queue_created(self, message: QueueCreated) -> None:
+        """Lets runs go on that were stranded without their queue."""
+        if message.max_runs is not None:
+            self.lines.add(message.queue, message.max_runs)
+        self._to_recover.extend(self._store.stranded_on(message.queue))
         if self._to_recover:
             self.actor_ref.tell(RecoverMore())
 

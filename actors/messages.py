@@ -304,6 +304,18 @@ class FunctionRegistered(Message, frozen=True):
     names: tuple[str, ...]
 
 
+class QueueCreated(Message, frozen=True):
+    """A queue became known: runs that were stranded without it go on.
+
+    Attributes:
+        queue: its name.
+        max_runs: root runs active at once, where it limits them.
+    """
+
+    queue: str
+    max_runs: int | None
+
+
 class AwaitIdle(Message, frozen=True):
     """Answer when no run can go on without something from outside."""
 

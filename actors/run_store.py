@@ -111,6 +111,10 @@ class RunStore(Protocol):
         """A parent brings its child's function: it is known from now on."""
         ...
 
+    def stranded_on(self, queue: str) -> list[WorkflowId]:
+        """Stranded workflows of a queue."""
+        ...
+
     def strand(self, names: tuple[str, ...]) -> list[WorkflowId]:
         """Stranded workflows whose function is one of these."""
         ...

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from tempolite.engine.controlling import Controlling
 from tempolite.engine.looking import Looking
+from tempolite.engine.queueing import Queueing
 from tempolite.engine.replaying import Replaying
 from tempolite.engine.scheduling import Scheduling
 
 
-class Tempolite(Controlling, Looking, Replaying, Scheduling):
+class Tempolite(Controlling, Looking, Replaying, Scheduling, Queueing):
     """An embedded engine for durable workflows.
 
     Args:

@@ -335,12 +335,25 @@ def _watchdog(turn_limit: float | None, eyes: Eyes) -> Watchdog | None:
     return Watchdog(turn_limit, eyes)
 
 
+def checked_queue(queue: Any) -> Queue:
+    """A queue that this version can run.
+
+    Raises:
+        InvalidArguments: it is none, or of a kind that there isn't yet.
+    """
+    if not isinstance(queue, Queue):
+        raise InvalidArguments(f"{queue!r} is no queue, expected Queue(...)")
+    if queue.kind == "ray":
+        raise InvalidArguments(
+            f"queue {queue.name!r}: kind='ray' is not supported yet; use 'process', 'thread' or 'inline'"
+        )
+    return queue
+
+
 def _with_default(queues: Iterable[Queue]) -> dict[str, Queue]:
     chosen: dict[str, Queue] = {}
     for queue in queues:
-        if not isinstance(queue, Queue):
-            raise InvalidArguments(f"queues holds {queue!r}, expected Queue(...) values")
-        if queue.name in chosen:
+        if checked_queue(queue).name in chosen:
             raise InvalidArguments(f"queues holds two queues named {queue.name!r}")
         chosen[queue.name] = queue
     chosen.setdefault(DEFAULT_QUEUE, Queue(DEFAULT_QUEUE))

@@ -67,8 +67,9 @@ class RunsInFile:
     def load(self, stored: StoredRun, *, has_mail: bool = False) -> Execution | RunEnded:
         """A run from its history, or why it can't come to life."""
         call = self._registry.find(stored.function)
-        if call is None:
-            problem = unknown_function(stored.function)
+        problem = self._services.why_stranded(stored.queue) if call else unknown_function(stored.function)
+        if problem:
+            call = None
             self._report(stored.workflow, problem)
             if not has_mail:
                 return RunEnded(stored.workflow, Status.STRANDED, problem=problem)
@@ -145,6 +146,10 @@ class RunsInFile:
     def learn(self, code: WorkflowCall) -> None:
         """A parent brings its child's function: it is known from now on."""
         self._registry.add_call(code)
+
+    def stranded_on(self, queue: str) -> list[WorkflowId]:
+        """Stranded workflows of a queue."""
+        return [WorkflowId(row[0]) for row in self._rows(queries.STRANDED_ON, queue)]
 
     def strand(self, names: tuple[str, ...]) -> list[WorkflowId]:
         """Stranded workflows whose function is one of these."""

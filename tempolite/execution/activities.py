@@ -32,11 +32,13 @@ from tempolite.errors import (
     ActivityTimeout,
     DeadlineExceeded,
     HeartbeatTimeout,
+    QueueNotFound,
     UnknownOutcome,
     WorkerLost,
     WorkflowCancelled,
 )
 from tempolite.execution.infos import ActivityInfo
+from tempolite.execution.runner import Fenced
 
 if TYPE_CHECKING:
     from tempolite.execution.execution import Execution
@@ -64,7 +66,7 @@ class Activities:
         call = activity_call(target)
         call.shape.check(call.name, args, kwargs)
         queue = call.options.queue or self._log.state.created.queue
-        self._services.check_queue(queue)
+        self._check_queue(name, queue)
         payload = self._services.encode_call(args, kwargs)
         key = self._steps.next_key(name)
         info: ActivityInfo[Any] = ActivityInfo(self._execution, key)
@@ -82,6 +84,16 @@ class Activities:
                 self._dispatch_when_due(step, queue)
         self._steps.expect(info, key, step)
         return info
+
+    def _check_queue(self, name: str, queue: str) -> None:
+        """A new step is refused; a recorded one waits for the queue that this engine was started without."""
+        try:
+            self._services.check_queue(queue)
+        except QueueNotFound:
+            if not self._steps.is_recorded(name):
+                raise
+            self._log.strand(self._services.why_stranded(queue))
+            raise Fenced from None
 
     def clear(self) -> None:
         """The run is over."""

@@ -114,7 +114,8 @@ class Execution:
         self.settle()
         self.requests.take_waiting()
         if self.code.call is None and not self.log.state.is_finished:
-            self.log.strand(unknown_function(self.created.function))
+            created = self.created
+            self.log.strand(self.services.why_stranded(created.queue) or unknown_function(created.function))
         turn = self.log.turn()
         turn.has_work = turn.has_work or self.requests.are_waiting
         if self.services.is_forgetful and turn.ended is None:

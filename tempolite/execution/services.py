@@ -13,7 +13,7 @@ from tempolite.codec import JsonCodec
 from tempolite.core.failure import Failure
 from tempolite.core.identifiers import StreamId
 from tempolite.core.retry import RetryPolicy
-from tempolite.errors import PayloadTooLarge
+from tempolite.errors import PayloadTooLarge, QueueNotFound
 from tempolite.failures import capture_failure
 
 SIGNAL_LIMIT = 100_000
@@ -110,6 +110,14 @@ class Services:
     def capture(self, error: BaseException) -> Failure:
         """An error of workflow code as data."""
         return capture_failure(error, self.codec, skip_frames=WORKFLOW_FRAMES)
+
+    def why_stranded(self, queue: str) -> str:
+        """Why a stored run of that queue can't go on here, and the remedy; nothing where it can."""
+        try:
+            self.check_queue(queue)
+        except QueueNotFound as error:
+            return f"{error}; give it to Tempolite(queues=[...]), or call tp.create_queue"
+        return ""
 
     def draw(self) -> float:
         """Uniform in [0, 1)."""

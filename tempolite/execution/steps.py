@@ -116,6 +116,10 @@ class Steps:
         self.last_step = key
         return key
 
+    def is_recorded(self, name: str) -> bool:
+        """Whether the next use of a name is in the history."""
+        return step_key(name, self._occurrences.get(name, 0) + 1) in self._log.state.steps
+
     def own_key(self, name: str) -> StepKey:
         """The key of the next use of a name that the engine gives: a signal's, a time-out's.
 

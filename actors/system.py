@@ -162,6 +162,8 @@ class ActorSystem:
         def add() -> None:
             if queue.name in self.pools:
                 raise QueueExists(f"a queue named {queue.name!r} exists already")
+            if queue.max_runs is not None:
+                self.directory.lines.add(queue.name, queue.max_runs)
             self.add_queue(queue)
 
         self._perform(add)

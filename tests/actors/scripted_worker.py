@@ -40,7 +40,7 @@ class ScriptedWorker:
 
     Attributes:
         jobs: number of each job it was given, by the job's step, in order.
-        marks: which mark each was given.
+        asked: what it was asked to run, by step.
         log: what the pool asked for, in order: ``run a``, ``revoke a``, ``cancel a``, ``terminate``,
             ``kill``, ``hang up``.
         refuses: raised by the next ``run``.
@@ -52,15 +52,15 @@ class ScriptedWorker:
         self.can_prefetch = self.can_be_killed = not is_thread
         self._on_frames, self._on_death = on_frames, on_death
         self.jobs: dict[str, int] = {}
-        self.marks: dict[str, int] = {}
+        self.asked: dict[str, ActivityJob] = {}
         self.log: list[str] = []
         self.refuses: Exception | None = None
 
     # ── what the pool asks for ──────────────────────────────────────────────────────────────────────────
 
-    def run(self, job_id: int, job: ActivityJob, mark: int) -> None:
+    def run(self, job_id: int, job: ActivityJob, _mark: int) -> None:
         """Takes an attempt."""
-        self.marks[job.step] = mark
+        self.asked[job.step] = job
         if self.refuses is not None:
             error, self.refuses = self.refuses, None
             raise error

@@ -8,7 +8,7 @@ import pytest
 
 from tempolite.actors import frames
 from tempolite.actors.clearances import CLEARANCE_S
-from tempolite.actors.messages import ActivityEnded, ActivityNext, RunActivity
+from tempolite.actors.messages import ActivityEnded, ActivityNext
 from tempolite.core.identifiers import StepKey, WorkflowId
 from tests.actors.scripted_worker import FAILURE, PoolBench
 
@@ -220,9 +220,7 @@ def test_a_run_that_never_answers_holds_no_place() -> None:
 def test_only_attempts_with_limits_say_when_they_begin(limits: dict[str, float]) -> None:
     """It costs a frame, which others save."""
     bench = PoolBench()
-    bench.schedule("a", **limits)
 
-    (message,) = (envelope.message for envelope in bench.pool.actor_inbox._mail)
+    bench.give("a", **limits)
 
-    assert isinstance(message, RunActivity)
-    assert message.job.tells_start is bool(limits)
+    assert bench.worker.asked["a"].tells_start is bool(limits)

@@ -164,22 +164,17 @@ def test_a_heartbeat_timeout_is_a_time_out(make_engine: EngineMaker, gate: Gate)
 
 
 @pytest.mark.parametrize(
-    ("kind", "slots", "fn"),
-    [
-        ("process", 1, until_cancelled),
-        ("process", 1, until_cancelled_async),
-        ("process", 3, until_cancelled),
-        ("process", 3, until_cancelled_async),
-        ("thread", 1, until_cancelled),
-        ("thread", 1, until_cancelled_async),
-    ],
+    "queues",
+    [queue_of("process"), queue_of("process", slots=3), queue_of("thread")],
+    ids=["process", "process with slots", "thread"],
 )
+@pytest.mark.parametrize("fn", [until_cancelled, until_cancelled_async])
 @pytest.mark.parametrize("by", ["time-out", "cancellation"])
 def test_an_activity_that_looks_ends_by_itself(
-    make_engine: EngineMaker, gate: Gate, effects: Effects, kind: str, slots: int, fn: Any, by: str
+    make_engine: EngineMaker, gate: Gate, effects: Effects, queues: list[Queue], fn: Any, by: str
 ) -> None:
     """``ctx.cancelled`` turns true; what follows in the code still runs."""
-    engine = make_engine(queues=queue_of(kind, slots=slots))
+    engine = make_engine(queues=queues)
     timeout = 0.3 if by == "time-out" else None
 
     info = engine.execute("a", step_of(activity(fn, timeout=timeout, grace=30), gate.path, effects.path))

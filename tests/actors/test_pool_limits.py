@@ -222,7 +222,7 @@ def test_only_attempts_with_limits_say_when_they_begin(limits: dict[str, float])
     bench = PoolBench()
     bench.schedule("a", **limits)
 
-    (message,) = (envelope.message for envelope in bench.pool.actor_inbox._mail)
+    (message,) = bench.pool.actor_inbox.mail
 
     assert isinstance(message, RunActivity)
     assert message.job.tells_start is bool(limits)

@@ -384,8 +384,12 @@ class ActivityJob(msgspec.Struct, frozen=True, gc=False):
     @property
     def tells_start(self) -> bool:
         """Whether the moment matters in which it begins."""
-        limits = (self.timeout_s, self.deadline_s, self.deadline_at, self.heartbeat_timeout_s)
-        return any(limit is not None for limit in limits)
+        return (
+            self.timeout_s is not None
+            or self.deadline_s is not None
+            or self.deadline_at is not None
+            or self.heartbeat_timeout_s is not None
+        )
 
 
 class RunActivity(Message, frozen=True):

@@ -72,13 +72,15 @@ class RunningMarks(MarkSetter):
         if number == NO_MARK or self._map is None:
             return
         begin = number * SIZE
-        digest = bytes(self._map[begin : begin + COUNT_AT])
-        if digest in self._places and not is_over:
-            self._map[begin + RUNNING_AT] = 0
-            return
+        if self._places:
+            # Counts of earlier engines are left, which is rare: this may be the record of one.
+            digest = bytes(self._map[begin : begin + COUNT_AT])
+            if digest in self._places and not is_over:
+                self._map[begin + RUNNING_AT] = 0
+                return
+            self._places.pop(digest, None)
+            self._counts.pop(digest, None)
         self._map[begin : begin + SIZE] = _FREE
-        self._places.pop(digest, None)
-        self._counts.pop(digest, None)
         self._free.append(number)
 
     def close_clean(self) -> None:

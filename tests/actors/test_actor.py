@@ -12,7 +12,7 @@ from typing import Any, cast
 import pykka
 import pytest
 
-from tempolite.actors.actor import Actor, receives
+from tempolite.actors.actor import Actor, receives, tell_if_alive
 from tempolite.actors.dispatcher import SeededDispatcher
 from tempolite.actors.futures import Reply
 from tests.actors.probes import DEADLINE_S, Do, Probe, Raise, Say, thread_dispatcher
@@ -231,6 +231,45 @@ def test_a_stopped_actor_answers_every_ask_with_its_death() -> None:
     with pytest.raises(pykka.ActorDeadError):
         probe.actor_ref.tell(Say())
     assert not probe.actor_ref.is_alive()
+
+
+def test_a_question_that_nobody_waits_for_at_once_is_answered_alike() -> None:
+    """``ask_nowait``: with the value, with the error of the handler, or with the actor's death."""
+    probe, dispatcher = launched()
+
+    answered = probe.actor_ref.ask_nowait(Say("a"))
+    dispatcher.run_until_idle()
+    probe.stop_now()
+    refused = probe.actor_ref.ask_nowait(Say("b"))
+
+    assert answered.get(timeout=0) == "a"
+    with pytest.raises(pykka.ActorDeadError):
+        refused.get(timeout=0)
+
+
+def test_what_means_nothing_to_the_stopped_is_dropped() -> None:
+    """``tell_if_alive``: the living read it, for the others it is no error."""
+    probe, dispatcher = launched()
+
+    tell_if_alive(probe.actor_ref, Say("heard"))
+    dispatcher.run_until_idle()
+    probe.stop_now()
+    tell_if_alive(probe.actor_ref, Say("dropped"))
+
+    assert probe.said == ["heard"]
+    assert probe.actor_inbox.empty()
+
+
+def test_a_message_after_a_question_is_answered_to_nobody() -> None:
+    """``reply_to`` is that of the question under way, and of no other message."""
+    probe, dispatcher = launched()
+    seen: list[Any] = []
+
+    probe.actor_ref.ask_nowait(Say("a"))
+    probe.actor_ref.tell(Do(lambda: seen.append(probe.reply_to)))
+    dispatcher.run_until_idle()
+
+    assert seen == [None]
 
 
 def test_an_actor_that_was_never_launched_can_be_stopped() -> None:

@@ -166,8 +166,7 @@ class PersistenceActor(Actor):
         link = digest.digest()
         self._advance(number, link)
         run(self._connection, "COMMIT")
-        if self._file.has_moved(self._connection):
-            raise StorageFailed(f"{self._file.path} was removed or renamed while open")
+        self._check_place()
         # Only now is the batch durable; before this line nothing may be told to anybody.
         self.batch, self._chain = number, link
 
@@ -216,6 +215,9 @@ class PersistenceActor(Actor):
     def _settle_unknown(self, batch: list[Commit], error: Exception, *, fatal: bool = False) -> None:
         """Finds out what became of a batch whose write raised, and answers accordingly."""
         try:
+            # Asked of the connection that wrote: a new one finds nothing moved, and reads another engine's
+            # file through our log, which lies beside it.
+            self._check_place()
             self._reconnect()
             state = self._file.read_state(self._connection)
         except Exception as again:
@@ -236,6 +238,10 @@ class PersistenceActor(Actor):
         else:
             for commit in batch:
                 _tell(commit, CommitFailed(commit.turn, error))
+
+    def _check_place(self) -> None:
+        if self._file.has_moved(self._connection):
+            raise StorageFailed(f"{self._file.path} was removed or renamed while open")
 
     def _fail(self, batch: list[Commit], error: Exception) -> None:
         # Fail-stop: after an I/O error nobody knows which pages the disk really holds. The next start

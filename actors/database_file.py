@@ -1,36 +1,29 @@
 """The file: opening, fencing, refusing and closing it. Only here and in ``persistence.py`` is APSW used.
 
-Before the first connection of this process is made, under the sidecar lock:
-
-1. the file is created 0600 (``O_EXCL``), or its header is looked at;
-2. a write-ahead log that an unclean end left is replaced by a synced copy of its bytes. The page cache
-   may hold pages that a failed sync never brought to the disk; SQLite would take them for durable.
-
-After that nobody in this process opens the database, its ``-wal`` or its ``-shm`` by other means: closing
-such a descriptor would drop SQLite's locks.
+What happens before the first connection of this process is made stands in ``file_guard.py``. After that
+nobody in this process opens the database, its ``-wal`` or its ``-shm`` by other means: closing such a
+descriptor would drop SQLite's locks.
 """
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
-import logging
 import os
 import sys
 import threading
 import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import apsw
 
 from tempolite.actors import forking
+from tempolite.actors.file_guard import LOCK_SUFFIX, check_names, create_private, rewrite_wal, take_lock
 from tempolite.errors import (
     DatabaseDamaged,
-    EngineLocked,
     NotADatabase,
     SchemaTooNew,
     StorageError,
@@ -38,10 +31,7 @@ from tempolite.errors import (
     UnsupportedPlatform,
 )
 
-logger = logging.getLogger("tempolite")
-
 MEMORY = ":memory:"
-LOCK_SUFFIX = "-lock"
 WORKERS_SUFFIX = "-workers"
 SQLITE_MIN = (3, 51, 3)
 """Older ones can corrupt a database when a write-ahead log is reset (fixed in 3.51.3)."""
@@ -225,17 +215,18 @@ class DatabaseFile:
         was_locked_before = os.path.exists(self.path + LOCK_SUFFIX)
         # The lock first: reading the header of a file that another engine of this process has open would
         # take that engine's locks away.
-        self._lock_fd = _take_lock(self.path, wait_for_lock)
+        self._lock_fd = take_lock(self.path, wait_for_lock)
         try:
+            check_names(self.path)
             is_new = self._check_header()
         except StorageError:
             if not was_locked_before:
                 os.unlink(self.path + LOCK_SUFFIX)
             raise
-        _create_private(self.path)
+        create_private(self.path)
         if is_new:
             self._claim()
-        _rewrite_wal(self.path)
+        rewrite_wal(self.path)
         connection = self._first_connection()
         try:
             self._migrate(connection)
@@ -320,76 +311,3 @@ class DatabaseFile:
         expected = {"off": "0", "normal": "1", "full": "2", "extra": "3", "on": "1"}
         if found.lower() not in (value.lower(), expected.get(value.lower())):
             raise StorageFailed(f"{self.path}: PRAGMA {name} is {found}, expected {value}")
-
-
-def _take_lock(path: str, wait: bool) -> int:
-    """Takes the sidecar lock; SQLite's own locks can be lost, this one only with the process.
-
-    Raises:
-        EngineLocked: somebody holds it, and we don't wait.
-    """
-    try:
-        fd = os.open(path + LOCK_SUFFIX, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StorageFailed(f"{path} can't be opened: {error}") from error
-    os.fchmod(fd, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
-        os.close(fd)
-        pid = int(holder) if holder.isdigit() else None
-        raise EngineLocked(f"{path} is in use by another engine, process {pid or 'unknown'}", pid) from None
-    except BaseException:
-        os.close(fd)
-        raise
-    forking.close_in_forked_children(fd)
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-    return fd
-
-
-def _create_private(path: str) -> None:
-    """Creates the file readable by its owner only, whatever the umask says; ``-wal`` takes its mode."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return
-    os.fchmod(fd, 0o600)
-    os.close(fd)
-    _sync_folder(path)
-
-
-def _rewrite_wal(path: str) -> None:
-    """Puts a synced copy in the place of a left-over log.
-
-    Rejected: writing it again in place. A power loss in the middle of that can leave garbage where frames
-    lay that were durable before.
-    """
-    wal, copy = path + "-wal", path + "-wal-copy"
-    try:
-        with open(wal, "rb") as file:
-            content = file.read()
-    except FileNotFoundError:
-        return
-    if not content:
-        return
-    with suppress(FileNotFoundError):
-        os.unlink(copy)
-    fd = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    os.fchmod(fd, 0o600)
-    with open(fd, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(fd)
-    os.rename(copy, wal)
-    _sync_folder(path)
-    logger.info("%s: recovering from an unclean end (%d bytes of log)", path, len(content))
-
-
-def _sync_folder(path: str) -> None:
-    fd = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -17,6 +17,7 @@ from tempolite.actors.controls import ToRun
 from tempolite.actors.database_file import DatabaseFile, run
 from tempolite.actors.directory import RESIDENTS_MAX
 from tempolite.actors.futures import Reply
+from tempolite.actors.frames import PAYLOAD_LIMIT_MAX
 from tempolite.actors.messages import FunctionRegistered
 from tempolite.actors.running_marks import marks_path
 from tempolite.actors.system import ActorSystem, SystemOptions, new_lock
@@ -74,8 +75,8 @@ class Lifecycle:
         self._queues = _with_default(queues)
         self._clock = clock or SystemClock()
         self._wait_for_lock = wait_for_lock
-        self._payload_limit = payload_limit
         self._residents_max = _checked_count("resident_workflows", resident_workflows)
+        self._payload_limit = _checked_limit(payload_limit)
         limits = Limits(payload_limit, _checked_count("signal_limit", signal_limit))
         self._services = Services(self.codec, default_retry, limits, self._check_queue, random.Random())
         self._seed: int | None = None
@@ -295,6 +296,14 @@ def _checked_count(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise InvalidArguments(f"{name} is {value!r}, expected an int from 0")
     return value
+
+
+def _checked_limit(payload_limit: int) -> int:
+    if not isinstance(payload_limit, int) or not 0 < payload_limit <= PAYLOAD_LIMIT_MAX:
+        raise InvalidArguments(
+            f"payload_limit is {payload_limit!r}, expected a number of bytes up to {PAYLOAD_LIMIT_MAX:,}"
+        )
+    return payload_limit
 
 
 def _with_default(queues: Iterable[Queue]) -> dict[str, Queue]:

@@ -213,6 +213,8 @@ class ActorSystem:
     def close(self, timeout_s: float) -> None:
         """Lets running activities finish, commits, and ends every thread and process."""
         drained: list[Any] = [pool.actor_ref.ask(Drain(), block=False) for pool in self.pools.values()]
+        # A round, so that pools in which nothing runs have answered, however short the time is.
+        self._perform(lambda: None)
         deadline_s = self._options.clock.monotonic_s() + timeout_s
         for reply in drained:
             try:

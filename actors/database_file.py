@@ -14,16 +14,25 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import apsw
 
 from tempolite.actors import forking
-from tempolite.actors.file_guard import LOCK_SUFFIX, check_names, create_private, rewrite_wal, take_lock
+from tempolite.actors.file_guard import (
+    LOCK_SUFFIX,
+    check_names,
+    create_private,
+    rewrite_wal,
+    sync_file,
+    take_lock,
+)
 from tempolite.errors import (
     DatabaseDamaged,
+    EngineClosed,
+    InvalidArguments,
     NotADatabase,
     SchemaTooNew,
     StorageError,
@@ -54,6 +63,7 @@ class Layout:
         advance_batch: parameters batch, chain, epoch; must change one row.
         mark_clean: parameter epoch.
         count_objects: how many tables and indexes there are.
+        become_a_copy: makes a copy a database of its own.
     """
 
     application_id: int
@@ -63,6 +73,7 @@ class Layout:
     advance_batch: str
     mark_clean: str
     count_objects: str
+    become_a_copy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +139,7 @@ class DatabaseFile:
         self._reader_slots = threading.Semaphore(READERS_MAX)
         self._name = f"file:/tempolite-{uuid.uuid4().hex}?vfs=memdb" if self.is_memory else path
         self._anchor: apsw.Connection | None = None
+        self._is_closed = False
         try:
             self._open(wait_for_lock)
         except BaseException:
@@ -159,8 +171,15 @@ class DatabaseFile:
 
     @contextmanager
     def reader(self) -> Iterator[apsw.Connection]:
-        """A connection that only reads, from a small pool; from any thread."""
+        """A connection that only reads, from a small pool; from any thread.
+
+        Raises:
+            EngineClosed: the file is closed.
+        """
         with self._reader_slots:
+            # A connection to a file that is given free could be one to somebody else's.
+            if self._is_closed:
+                raise EngineClosed("the engine was closed")
             try:
                 connection = self._readers.pop()
             except IndexError:
@@ -168,7 +187,69 @@ class DatabaseFile:
             try:
                 yield connection
             finally:
-                self._readers.append(connection)
+                self._put_back(connection)
+
+    def _put_back(self, connection: apsw.Connection) -> None:
+        if self._is_closed:
+            connection.close()
+        else:
+            self._readers.append(connection)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[apsw.Connection]:
+        """A connection that sees everything as it is now, however long it reads; holds no writer up."""
+        if self.is_memory:
+            # A reader of a database in memory would keep its writer waiting.
+            with self.reader() as source:
+                content = source.serialize("main")
+            connection = apsw.Connection(":memory:")
+            connection.deserialize("main", content)
+        else:
+            connection = self.connect(read_only=True)
+        try:
+            run(connection, "BEGIN")
+            yield connection
+        finally:
+            connection.close()
+
+    def copy_to(self, path: str) -> None:
+        """An online copy, readable by its owner only, that is a database of its own.
+
+        Raises:
+            InvalidArguments: something lies there; untouched.
+            StorageFailed: it could not be written; nothing is left of it.
+        """
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            raise InvalidArguments(f"{path} exists; a copy is never written over a file") from None
+        except OSError as error:
+            raise StorageFailed(f"{path} can't be written: {error}") from error
+        try:
+            os.chmod(path, 0o600)
+            with self.snapshot() as source:
+                self._copy(source, path)
+            sync_file(path)
+        except BaseException as error:
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                with suppress(FileNotFoundError):
+                    os.unlink(path + suffix)
+            if isinstance(error, apsw.Error | OSError):
+                raise StorageFailed(f"the copy to {path} failed: {error}") from error
+            raise
+
+    def _copy(self, source: apsw.Connection, path: str) -> None:
+        target = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, vfs=self._vfs)
+        try:
+            with target.backup("main", source, "main") as backup:
+                while not backup.done:
+                    backup.step()
+            # Its own log is brought into it: the copy is one file.
+            self._set_pragma(target, "journal_mode", "delete")
+            self._set_pragma(target, "synchronous", "full")
+            run(target, self.layout.become_a_copy)
+        finally:
+            target.close()
 
     def take_over(self, connection: apsw.Connection) -> FileState:
         """Makes this engine the only writer: whoever wrote before finds the epoch changed."""
@@ -197,6 +278,7 @@ class DatabaseFile:
 
     def close(self) -> None:
         """Closes the readers and gives the file free."""
+        self._is_closed = True
         while self._readers:
             self._readers.pop().close()
         if self._anchor is not None:
@@ -210,6 +292,7 @@ class DatabaseFile:
         if self.is_memory:
             # The database lives as long as its last connection.
             self._anchor = self.connect()
+            run(self._anchor, "PRAGMA auto_vacuum = incremental")
             self._migrate(self._anchor)
             return
         was_locked_before = os.path.exists(self.path + LOCK_SUFFIX)
@@ -248,6 +331,8 @@ class DatabaseFile:
         except apsw.Error as error:
             raise StorageFailed(f"{self.path} can't be opened for writing: {error}") from error
         try:
+            # Before anything else is in it: pages that hold nothing can be given back one by one.
+            run(connection, "PRAGMA auto_vacuum = incremental")
             run(connection, f"PRAGMA application_id = {self.layout.application_id}")
         except apsw.Error as error:
             raise StorageFailed(f"{self.path} can't be written: {error}") from error

@@ -38,8 +38,9 @@ class Statement(msgspec.Struct, frozen=True):
         columns: parameters of one row.
         rank: place within a batch; statements of a lower rank are executed first.
         is_insert: many rows may be written by one execution.
-        is_stamped: the writer appends the engine's epoch and the batch number to each row, and chains the
-            row's last parameter (its checksum) into the digest of the batch.
+        is_stamped: the writer appends the engine's epoch and the batch number to each row (they are the first
+            two parameters of what is no insert), and chains the row's last parameter (its checksum) into
+            the digest of the batch.
     """
 
     name: str
@@ -69,6 +70,10 @@ class Commit(Message, frozen=True):
 
 class Flush(Message, frozen=True):
     """Write what waits, now; answered when that is done."""
+
+
+class GiveSpaceBack(Message, frozen=True):
+    """Give a part of the pages that hold nothing back; answered with how many are left."""
 
 
 class Committed(Message, frozen=True):
@@ -304,12 +309,28 @@ class FunctionRegistered(Message, frozen=True):
     names: tuple[str, ...]
 
 
+class DeleteRuns(Message, frozen=True):
+    """Delete these workflows as far as they are finished; answered with how many were, once committed.
+
+    Attributes:
+        workflows: which; unknown and unfinished ones are passed over.
+        patience: rounds that those get which have their outcome and are just leaving the memory.
+    """
+
+    workflows: tuple[WorkflowId, ...]
+    patience: int = 100
+
+
 class AwaitIdle(Message, frozen=True):
     """Answer when no run can go on without something from outside."""
 
 
 class Recover(Message, frozen=True):
     """Bring to life what has work to do; answered when that is under way."""
+
+
+class RecoverMore(Message, frozen=True):
+    """The next part of a recovery."""
 
 
 # ── to an activity pool ─────────────────────────────────────────────────────────────────────────────────
@@ -496,3 +517,10 @@ class CancelTimer(Message, frozen=True):
 
     workflow: WorkflowId
     key: str
+
+
+# ── to the retention actor ──────────────────────────────────────────────────────────────────────────────
+
+
+class RunFinished(Message, frozen=True):
+    """A run has its outcome: it may be the next whose time to go comes."""

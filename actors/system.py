@@ -23,6 +23,7 @@ from tempolite.actors.dispatcher import SeededDispatcher, ThreadDispatcher
 from tempolite.actors.futures import Reply
 from tempolite.actors.messages import AwaitIdle, AwaitOutcome, Drain, Flush, Recover, Scale, ShutDown
 from tempolite.actors.persistence import PersistenceActor
+from tempolite.actors.retention import RetentionActor
 from tempolite.actors.run_lines import RunLines
 from tempolite.actors.run_store import RunStore
 from tempolite.actors.running_marks import RunningMarks, marks_path
@@ -60,6 +61,7 @@ class SystemOptions(msgspec.Struct):
         seed: run all actors in the caller's thread in an order drawn from this; tests only.
         residents_max: runs in memory beyond which those that only wait leave it.
         on_failure: told when the engine can't go on.
+        retention_us: how long finished workflows are kept; None for ever.
     """
 
     queues: Iterable[Queue]
@@ -69,6 +71,7 @@ class SystemOptions(msgspec.Struct):
     on_failure: Callable[[Exception], None]
     seed: int | None = None
     residents_max: int = RESIDENTS_MAX
+    retention_us: int | None = None
 
 
 class ActorSystem:
@@ -117,11 +120,19 @@ class ActorSystem:
         for queue in self._options.queues:
             self.add_queue(queue)
         self.supervisor.add(self.directory, self._dispatcher)
+        self._add_retention(store, failure)
         self._dispatcher.start()
         if self._commits is not self._dispatcher:
             self._commits.start()
         self.directory.actor_ref.tell(Recover())
         self.timers.actor_ref.tell(ReadTimers())
+
+    def _add_retention(self, store: RunStore, failure: dict[str, Any]) -> None:
+        if self._options.retention_us is not None:
+            directory = self.directory.actor_ref
+            retention = RetentionActor(directory, store, self._options.retention_us, **failure)
+            self.directory.routes.retention = retention.actor_ref
+            self.supervisor.add(retention, self._dispatcher)
 
     def add_queue(self, queue: Queue) -> None:
         """Starts a queue's pool."""
@@ -205,6 +216,30 @@ class ActorSystem:
         if isinstance(message, (AwaitOutcome, AwaitIdle)):
             with suppress(pykka.ActorDeadError):
                 self.directory.actor_ref.tell(GiveUp(reply, getattr(message, "workflow", None)))
+
+    def ask_writer(self, message: Any) -> Any:
+        """Asks the persistence actor and waits.
+
+        Raises:
+            EngineClosed: the engine was closed before it answered.
+        """
+        try:
+            return self._ask(self.persistence.actor_ref, message)
+        except pykka.ActorDeadError:
+            raise EngineClosed("the engine was closed") from None
+
+    def next_commit(self) -> Reply[bool]:
+        """Says True when something became durable, False when the engine ends; see ``CommitBell``."""
+        return self.persistence.bell.next_commit()
+
+    def wait_for(self, reply: Reply[Any]) -> Any:
+        """Waits for a reply; from any thread but the actors' own."""
+        return self._dispatcher.wait(reply, None)
+
+    def losses(self) -> tuple[int, int]:
+        """Worker processes lost, and late results dropped, since the start."""
+        pools = self.pools.values()
+        return sum(pool.workers_lost for pool in pools), sum(pool.results_dropped for pool in pools)
 
     def _ask(self, actor: pykka.ActorRef[Any], message: Any) -> Any:
         reply: Any = actor.ask(message, block=False)

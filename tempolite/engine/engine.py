@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from tempolite.engine.controlling import Controlling
+from tempolite.engine.following import Following
+from tempolite.engine.keeping import Keeping
 from tempolite.engine.looking import Looking
 from tempolite.engine.replaying import Replaying
 
 
-class Tempolite(Controlling, Looking, Replaying):
+class Tempolite(Controlling, Looking, Following, Keeping, Replaying):
     """An embedded engine for durable workflows.
 
     Args:
@@ -21,6 +23,7 @@ class Tempolite(Controlling, Looking, Replaying):
         resident_workflows: beyond this many runs in memory, those that only wait leave it.
         payload_limit: bytes of one payload.
         signal_limit: unread signals of one workflow; more are refused with ``Busy``.
+        retention: finished workflows are deleted by themselves when they have been so for so long.
 
     Use it as a context manager, or call :meth:`start` and :meth:`close`. Every method may be called from
     any thread; each blocking method ``m`` has an awaitable twin ``am``.

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from enum import Enum
 from typing import Any, Self
 
@@ -16,8 +17,8 @@ from tempolite.actors.clock import Clock, SystemClock
 from tempolite.actors.controls import ToRun
 from tempolite.actors.database_file import DatabaseFile, run
 from tempolite.actors.directory import RESIDENTS_MAX
-from tempolite.actors.futures import Reply
 from tempolite.actors.frames import PAYLOAD_LIMIT_MAX
+from tempolite.actors.futures import Reply
 from tempolite.actors.messages import FunctionRegistered
 from tempolite.actors.running_marks import marks_path
 from tempolite.actors.system import ActorSystem, SystemOptions, new_lock
@@ -25,6 +26,7 @@ from tempolite.actors.worker_process import WorkerSettings
 from tempolite.codec import JsonCodec
 from tempolite.core.queues import DEFAULT_QUEUE, Queue
 from tempolite.core.retry import RetryPolicy
+from tempolite.engine.listing import span_us
 from tempolite.engine.run_messages import Answering, to_run
 from tempolite.engine.run_store import RunsInFile
 from tempolite.errors import (
@@ -68,6 +70,7 @@ class Lifecycle:
         resident_workflows: int = RESIDENTS_MAX,
         payload_limit: int = 16 * 2**20,
         signal_limit: int = SIGNAL_LIMIT,
+        retention: timedelta | None = None,
     ) -> None:
         self._path = os.fspath(database)
         self.codec = codec or JsonCodec()
@@ -77,6 +80,7 @@ class Lifecycle:
         self._wait_for_lock = wait_for_lock
         self._residents_max = _checked_count("resident_workflows", resident_workflows)
         self._payload_limit = _checked_limit(payload_limit)
+        self._retention_us = None if retention is None else span_us("retention", retention)
         limits = Limits(payload_limit, _checked_count("signal_limit", signal_limit))
         self._services = Services(self.codec, default_retry, limits, self._check_queue, random.Random())
         self._seed: int | None = None
@@ -169,6 +173,7 @@ class Lifecycle:
             on_failure=self._on_failure,
             seed=self._seed,
             residents_max=self._residents_max,
+            retention_us=self._retention_us,
         )
         try:
             self._system = ActorSystem(self._file, options)

@@ -51,7 +51,13 @@ class Signals:
         self._lines.clear()
 
     def join(self, info: SignalInfo[Any]) -> None:
-        """It is in line, at the end; where it is already, it keeps its place."""
+        """It is in line, at the end; where it is already, it keeps its place.
+
+        One that is recorded to have its signal only waits for that, and needs no other.
+        """
+        step = self._log.state.steps.get(info.key)
+        if step is not None and step.outcome is not None:
+            return
         line = self._lines.setdefault(info.name, [])
         if info not in line:
             line.append(info)

@@ -13,7 +13,7 @@ import msgspec
 import pykka
 
 from tempolite.actors.frames import About
-from tempolite.core.events import RunCreated
+from tempolite.core.events import Entry, RunCreated
 from tempolite.core.failure import Failure
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
 
@@ -222,6 +222,7 @@ class StartRun(Message, frozen=True):
         times: how often the starter has asked for it anew; a failed child tries again until it has as often.
         is_made_up: the id was made for this run, so nobody can have it.
         code: the workflow's function as the caller holds it; it may be one that no name leads to.
+        prelude: entries that its history begins with, behind the first; they are numbered so already.
     """
 
     workflow: WorkflowId
@@ -231,6 +232,7 @@ class StartRun(Message, frozen=True):
     times: int = 0
     is_made_up: bool = False
     code: Any = None
+    prelude: tuple[Entry, ...] = ()
 
 
 class AwaitOutcome(Message, frozen=True):

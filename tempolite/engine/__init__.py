@@ -4,6 +4,7 @@
 
     engine      Tempolite, put together from: lifecycle   start, close, what every call asks first
                                               running     execute, wait, outcomes
+                                              cloning     retry, fork
                                               looking     lists, histories, trees, queues, figures
                                               following   the log of all events
                                               keeping     deletion, space, copies, checks

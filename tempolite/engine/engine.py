@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tempolite.engine.cloning import Cloning
 from tempolite.engine.controlling import Controlling
 from tempolite.engine.following import Following
 from tempolite.engine.keeping import Keeping
@@ -9,7 +10,7 @@ from tempolite.engine.looking import Looking
 from tempolite.engine.replaying import Replaying
 
 
-class Tempolite(Controlling, Looking, Following, Keeping, Replaying):
+class Tempolite(Controlling, Cloning, Looking, Following, Keeping, Replaying):
     """An embedded engine for durable workflows.
 
     Args:

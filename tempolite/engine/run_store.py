@@ -60,7 +60,9 @@ class RunsInFile(DeletableRuns):
         """A new run; its first turn records that it exists."""
         call = request.code if request.code is not None else self._registry.find(request.created.function)
         assert call is not None, "who starts a run brings its function"
-        return Execution(request.workflow, stream, call, self._services, request.created)
+        execution = Execution(request.workflow, stream, call, self._services, request.created)
+        execution.prelude = request.prelude
+        return execution
 
     def load(self, stored: StoredRun, *, has_mail: bool = False) -> Execution | RunEnded:
         """A run from its history, or why it can't come to life."""
@@ -143,6 +145,10 @@ class RunsInFile(DeletableRuns):
     def strand(self, names: tuple[str, ...]) -> list[WorkflowId]:
         """Stranded workflows whose function is one of these."""
         return [WorkflowId(row[0]) for name in names for row in self._rows(queries.STRANDED_OF, name)]
+
+    def entries(self, stored: StoredRun) -> list[Entry]:
+        """A run's whole history, as last committed."""
+        return list(self._entries(stored))
 
     def _is_known_signal(self, workflow: str, name: str, dedup: str) -> bool:
         return bool(self._rows(queries.IS_KNOWN_SIGNAL, workflow, name, dedup))

@@ -153,6 +153,15 @@ class Inbox:
         self.mail.extend(letter for letter in letters if type(letter) is Envelope)
         return [letter for letter in letters if type(letter) is not Envelope]
 
+    def put_back(self, letters: list[Any]) -> None:
+        """Letters that were taken out and not read, before all others; in the actor's own thread."""
+        self.mail.extendleft(reversed(letters))
+        if self.is_closed:
+            self._refuse_mail()
+        elif self._announce is not None:
+            for _ in letters:
+                self._announce()
+
     def close(self) -> None:
         """No more mail: what is left is refused, and so is what comes later."""
         self.is_closed = True

@@ -1,20 +1,13 @@
 """The file: opening, fencing, refusing and closing it. Only here and in ``persistence.py`` is APSW used.
 
-Before the first connection of this process is made, under the sidecar lock:
-
-1. the file is created 0600 (``O_EXCL``), or its header is looked at;
-2. a write-ahead log that an unclean end left is replaced by a synced copy of its bytes. The page cache
-   may hold pages that a failed sync never brought to the disk; SQLite would take them for durable.
-
-After that nobody in this process opens the database, its ``-wal`` or its ``-shm`` by other means: closing
-such a descriptor would drop SQLite's locks.
+What happens before the first connection of this process is made stands in ``file_guard.py``. After that
+nobody in this process opens the database, its ``-wal`` or its ``-shm`` by other means: closing such a
+descriptor would drop SQLite's locks.
 """
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
-import logging
 import os
 import sys
 import threading
@@ -28,9 +21,18 @@ from typing import Any
 import apsw
 
 from tempolite.actors import forking
+from tempolite.actors.file_guard import (
+    LOCK_SUFFIX,
+    check_names,
+    create_private,
+    rewrite_wal,
+    sync_file,
+    take_lock,
+)
 from tempolite.errors import (
     DatabaseDamaged,
-    EngineLocked,
+    EngineClosed,
+    InvalidArguments,
     NotADatabase,
     SchemaTooNew,
     StorageError,
@@ -38,10 +40,7 @@ from tempolite.errors import (
     UnsupportedPlatform,
 )
 
-logger = logging.getLogger("tempolite")
-
 MEMORY = ":memory:"
-LOCK_SUFFIX = "-lock"
 WORKERS_SUFFIX = "-workers"
 SQLITE_MIN = (3, 51, 3)
 """Older ones can corrupt a database when a write-ahead log is reset (fixed in 3.51.3)."""
@@ -64,6 +63,7 @@ class Layout:
         advance_batch: parameters batch, chain, epoch; must change one row.
         mark_clean: parameter epoch.
         count_objects: how many tables and indexes there are.
+        become_a_copy: makes a copy a database of its own.
     """
 
     application_id: int
@@ -73,6 +73,7 @@ class Layout:
     advance_batch: str
     mark_clean: str
     count_objects: str
+    become_a_copy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +139,7 @@ class DatabaseFile:
         self._reader_slots = threading.Semaphore(READERS_MAX)
         self._name = f"file:/tempolite-{uuid.uuid4().hex}?vfs=memdb" if self.is_memory else path
         self._anchor: apsw.Connection | None = None
+        self._is_closed = False
         try:
             self._open(wait_for_lock)
         except BaseException:
@@ -169,8 +171,15 @@ class DatabaseFile:
 
     @contextmanager
     def reader(self) -> Iterator[apsw.Connection]:
-        """A connection that only reads, from a small pool; from any thread."""
+        """A connection that only reads, from a small pool; from any thread.
+
+        Raises:
+            EngineClosed: the file is closed.
+        """
         with self._reader_slots:
+            # A connection to a file that is given free could be one to somebody else's.
+            if self._is_closed:
+                raise EngineClosed("the engine was closed")
             try:
                 connection = self._readers.pop()
             except IndexError:
@@ -178,7 +187,69 @@ class DatabaseFile:
             try:
                 yield connection
             finally:
-                self._readers.append(connection)
+                self._put_back(connection)
+
+    def _put_back(self, connection: apsw.Connection) -> None:
+        if self._is_closed:
+            connection.close()
+        else:
+            self._readers.append(connection)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[apsw.Connection]:
+        """A connection that sees everything as it is now, however long it reads; holds no writer up."""
+        if self.is_memory:
+            # A reader of a database in memory would keep its writer waiting.
+            with self.reader() as source:
+                content = source.serialize("main")
+            connection = apsw.Connection(":memory:")
+            connection.deserialize("main", content)
+        else:
+            connection = self.connect(read_only=True)
+        try:
+            run(connection, "BEGIN")
+            yield connection
+        finally:
+            connection.close()
+
+    def copy_to(self, path: str) -> None:
+        """An online copy, readable by its owner only, that is a database of its own.
+
+        Raises:
+            InvalidArguments: something lies there; untouched.
+            StorageFailed: it could not be written; nothing is left of it.
+        """
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            raise InvalidArguments(f"{path} exists; a copy is never written over a file") from None
+        except OSError as error:
+            raise StorageFailed(f"{path} can't be written: {error}") from error
+        try:
+            os.chmod(path, 0o600)
+            with self.snapshot() as source:
+                self._copy(source, path)
+            sync_file(path)
+        except BaseException as error:
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                with suppress(FileNotFoundError):
+                    os.unlink(path + suffix)
+            if isinstance(error, apsw.Error | OSError):
+                raise StorageFailed(f"the copy to {path} failed: {error}") from error
+            raise
+
+    def _copy(self, source: apsw.Connection, path: str) -> None:
+        target = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, vfs=self._vfs)
+        try:
+            with target.backup("main", source, "main") as backup:
+                while not backup.done:
+                    backup.step()
+            # Its own log is brought into it: the copy is one file.
+            self._set_pragma(target, "journal_mode", "delete")
+            self._set_pragma(target, "synchronous", "full")
+            run(target, self.layout.become_a_copy)
+        finally:
+            target.close()
 
     def take_over(self, connection: apsw.Connection) -> FileState:
         """Makes this engine the only writer: whoever wrote before finds the epoch changed."""
@@ -207,6 +278,7 @@ class DatabaseFile:
 
     def close(self) -> None:
         """Closes the readers and gives the file free."""
+        self._is_closed = True
         while self._readers:
             self._readers.pop().close()
         if self._anchor is not None:
@@ -220,22 +292,24 @@ class DatabaseFile:
         if self.is_memory:
             # The database lives as long as its last connection.
             self._anchor = self.connect()
+            run(self._anchor, "PRAGMA auto_vacuum = incremental")
             self._migrate(self._anchor)
             return
         was_locked_before = os.path.exists(self.path + LOCK_SUFFIX)
         # The lock first: reading the header of a file that another engine of this process has open would
         # take that engine's locks away.
-        self._lock_fd = _take_lock(self.path, wait_for_lock)
+        self._lock_fd = take_lock(self.path, wait_for_lock)
         try:
+            check_names(self.path)
             is_new = self._check_header()
         except StorageError:
             if not was_locked_before:
                 os.unlink(self.path + LOCK_SUFFIX)
             raise
-        _create_private(self.path)
+        create_private(self.path)
         if is_new:
             self._claim()
-        _rewrite_wal(self.path)
+        rewrite_wal(self.path)
         connection = self._first_connection()
         try:
             self._migrate(connection)
@@ -257,6 +331,8 @@ class DatabaseFile:
         except apsw.Error as error:
             raise StorageFailed(f"{self.path} can't be opened for writing: {error}") from error
         try:
+            # Before anything else is in it: pages that hold nothing can be given back one by one.
+            run(connection, "PRAGMA auto_vacuum = incremental")
             run(connection, f"PRAGMA application_id = {self.layout.application_id}")
         except apsw.Error as error:
             raise StorageFailed(f"{self.path} can't be written: {error}") from error
@@ -320,76 +396,3 @@ class DatabaseFile:
         expected = {"off": "0", "normal": "1", "full": "2", "extra": "3", "on": "1"}
         if found.lower() not in (value.lower(), expected.get(value.lower())):
             raise StorageFailed(f"{self.path}: PRAGMA {name} is {found}, expected {value}")
-
-
-def _take_lock(path: str, wait: bool) -> int:
-    """Takes the sidecar lock; SQLite's own locks can be lost, this one only with the process.
-
-    Raises:
-        EngineLocked: somebody holds it, and we don't wait.
-    """
-    try:
-        fd = os.open(path + LOCK_SUFFIX, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StorageFailed(f"{path} can't be opened: {error}") from error
-    os.fchmod(fd, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
-        os.close(fd)
-        pid = int(holder) if holder.isdigit() else None
-        raise EngineLocked(f"{path} is in use by another engine, process {pid or 'unknown'}", pid) from None
-    except BaseException:
-        os.close(fd)
-        raise
-    forking.close_in_forked_children(fd)
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-    return fd
-
-
-def _create_private(path: str) -> None:
-    """Creates the file readable by its owner only, whatever the umask says; ``-wal`` takes its mode."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return
-    os.fchmod(fd, 0o600)
-    os.close(fd)
-    _sync_folder(path)
-
-
-def _rewrite_wal(path: str) -> None:
-    """Puts a synced copy in the place of a left-over log.
-
-    Rejected: writing it again in place. A power loss in the middle of that can leave garbage where frames
-    lay that were durable before.
-    """
-    wal, copy = path + "-wal", path + "-wal-copy"
-    try:
-        with open(wal, "rb") as file:
-            content = file.read()
-    except FileNotFoundError:
-        return
-    if not content:
-        return
-    with suppress(FileNotFoundError):
-        os.unlink(copy)
-    fd = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    os.fchmod(fd, 0o600)
-    with open(fd, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(fd)
-    os.rename(copy, wal)
-    _sync_folder(path)
-    logger.info("%s: recovering from an unclean end (%d bytes of log)", path, len(content))
-
-
-def _sync_folder(path: str) -> None:
-    fd = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -14,6 +14,7 @@ from typing import Any
 from tempolite.actors.actor import LATER, Actor, receives
 from tempolite.actors.attempts import failure_of
 from tempolite.actors.controls import Admit, Asked, Cancel, GiveUp, Pause, Resume, ToRun
+from tempolite.actors.deletions import Deletions
 from tempolite.actors.letters import fail_asked, id_is_taken, refuse_finished, wakes_finished
 from tempolite.actors.messages import (
     CONTINUED,
@@ -24,13 +25,15 @@ from tempolite.actors.messages import (
     Commit,
     CommitFailed,
     Committed,
+    DeleteRuns,
     Deliver,
     FunctionRegistered,
-    Message,
     PutAway,
     QueueCreated,
     Recover,
+    RecoverMore,
     RunEnded,
+    RunFinished,
     RunLeft,
     RunStopped,
     StartRun,
@@ -55,10 +58,6 @@ FAILURES_MAX = 3
 RETRY_COMMIT_S = 0.5
 
 RESIDENTS_MAX = 10_000
-
-
-class RecoverMore(Message, frozen=True):
-    """The next part of a recovery."""
 
 
 class Directory(Actor):
@@ -89,7 +88,13 @@ class Directory(Actor):
         self._to_recover: deque[WorkflowId] = deque()
         self._notes: dict[StreamId, RunEnded] = {}
         self._given_up: dict[WorkflowId, RunEnded] = {}
+        self._deletions = Deletions(self, store)
         self._closed: Exception | None = None
+
+    def handle_next(self) -> None:
+        """The oldest letter; what speaks to a workflow that is being deleted waits until that is decided."""
+        if not self._deletions.hold_next():
+            super().handle_next()
 
     # ── starting ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -183,8 +188,9 @@ class Directory(Actor):
     @receives(Committed, CommitFailed)
     def on_index_written(self, message: Committed | CommitFailed) -> None:
         """Only an index was written: after a failure it is found out again at the next start."""
+        self._deletions.settle(message)
         ended = self._notes.pop(StreamId(message.turn), None)
-        if ended is not None:
+        if ended is not None and ended.workflow not in self._residents.live:
             self._waiters.tell_outcome(ended)
         self._answer_if_idle()
 
@@ -244,6 +250,8 @@ class Directory(Actor):
                 self._activate(stored)
             if stored is not None and stored.ended is not None and workflow not in self._residents.live:
                 return stored.ended
+            if stored is None and workflow not in self._residents.kept:
+                raise WorkflowNotFound(f"no workflow {message.workflow!r}")
         assert self.reply_to is not None, "AwaitOutcome is asked, not told"
         self._waiters.add_for_outcome(workflow, self.reply_to)
         return LATER
@@ -263,6 +271,14 @@ class Directory(Actor):
         """Who asked has stopped waiting."""
         self._waiters.give_up(message.workflow, message.reply)
 
+    @receives(DeleteRuns)
+    def on_delete_runs(self, message: DeleteRuns) -> Any:
+        """Deletes finished workflows; answers with how many once that is durable."""
+        if self._closed is not None:
+            return self._refuse()
+        homes = (self._residents.live, self._residents.kept, self._given_up)
+        return self._deletions.begin(message, homes, self.routes)
+
     # ── ending ──────────────────────────────────────────────────────────────────────────────────────────
 
     @receives(RunStopped)
@@ -281,6 +297,8 @@ class Directory(Actor):
             self._activate(following, letters)
         else:
             self._waiters.tell_outcome(message.ended)
+            if self.routes.retention is not None:
+                self.routes.retention.tell(RunFinished())
             for letter in letters:
                 self._hand_over(workflow, letter)
         self._answer_if_idle()
@@ -422,6 +440,7 @@ class Directory(Actor):
             fail_asked(letters, self._closed)
         self._residents.clear()
         self._waiters.fail(self._closed)
+        self._deletions.fail(self._closed)
 
     def _answer_if_idle(self) -> None:
         if not self._waiters.want_rest or self._residents.is_busy or self._to_recover or self._notes:

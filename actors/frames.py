@@ -17,9 +17,12 @@ import msgspec
 
 from tempolite.core.failure import Failure
 
-FRAME_MAX = 256 * 2**20
 PACKET_BYTES = 2**20
 """What is waiting to be said goes into a packet of its own beyond this size."""
+FRAME_MAX = 2**30
+"""Bytes of a body. Whatever can be stored can travel: SQLite holds no row of more than 10**9 bytes."""
+PAYLOAD_LIMIT_MAX = 900_000_000
+"""The largest payload that an engine may allow: with the rest of its row, and of its frame, it fits both."""
 _HEAD = struct.Struct("<III")
 _HEAD_SIZE = _HEAD.size
 _LENGTH_MARK = 0x7465_6D70

@@ -13,7 +13,7 @@ import msgspec
 import pykka
 
 from tempolite.actors.frames import About
-from tempolite.core.events import RunCreated
+from tempolite.core.events import Entry, RunCreated
 from tempolite.core.failure import Failure
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
 
@@ -38,8 +38,9 @@ class Statement(msgspec.Struct, frozen=True):
         columns: parameters of one row.
         rank: place within a batch; statements of a lower rank are executed first.
         is_insert: many rows may be written by one execution.
-        is_stamped: the writer appends the engine's epoch and the batch number to each row, and chains the
-            row's last parameter (its checksum) into the digest of the batch.
+        is_stamped: the writer appends the engine's epoch and the batch number to each row (they are the first
+            two parameters of what is no insert), and chains the row's last parameter (its checksum) into
+            the digest of the batch.
     """
 
     name: str
@@ -69,6 +70,10 @@ class Commit(Message, frozen=True):
 
 class Flush(Message, frozen=True):
     """Write what waits, now; answered when that is done."""
+
+
+class GiveSpaceBack(Message, frozen=True):
+    """Give a part of the pages that hold nothing back; answered with how many are left."""
 
 
 class Committed(Message, frozen=True):
@@ -217,6 +222,7 @@ class StartRun(Message, frozen=True):
         times: how often the starter has asked for it anew; a failed child tries again until it has as often.
         is_made_up: the id was made for this run, so nobody can have it.
         code: the workflow's function as the caller holds it; it may be one that no name leads to.
+        prelude: entries that its history begins with, behind the first; they are numbered so already.
     """
 
     workflow: WorkflowId
@@ -226,6 +232,7 @@ class StartRun(Message, frozen=True):
     times: int = 0
     is_made_up: bool = False
     code: Any = None
+    prelude: tuple[Entry, ...] = ()
 
 
 class AwaitOutcome(Message, frozen=True):
@@ -316,12 +323,28 @@ class QueueCreated(Message, frozen=True):
     max_runs: int | None
 
 
+class DeleteRuns(Message, frozen=True):
+    """Delete these workflows as far as they are finished; answered with how many were, once committed.
+
+    Attributes:
+        workflows: which; unknown and unfinished ones are passed over.
+        patience: rounds that those get which have their outcome and are just leaving the memory.
+    """
+
+    workflows: tuple[WorkflowId, ...]
+    patience: int = 100
+
+
 class AwaitIdle(Message, frozen=True):
     """Answer when no run can go on without something from outside."""
 
 
 class Recover(Message, frozen=True):
     """Bring to life what has work to do; answered when that is under way."""
+
+
+class RecoverMore(Message, frozen=True):
+    """The next part of a recovery."""
 
 
 # ── to an activity pool ─────────────────────────────────────────────────────────────────────────────────
@@ -512,3 +535,10 @@ class CancelTimer(Message, frozen=True):
 
     workflow: WorkflowId
     key: str
+
+
+# ── to the retention actor ──────────────────────────────────────────────────────────────────────────────
+
+
+class RunFinished(Message, frozen=True):
+    """A run has its outcome: it may be the next whose time to go comes."""

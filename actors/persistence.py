@@ -21,8 +21,9 @@ from typing import Any
 import apsw
 
 from tempolite.actors.actor import Actor, receives, tell_if_alive
-from tempolite.actors.database_file import DatabaseFile, run
-from tempolite.actors.messages import Commit, CommitFailed, Committed, Flush, Statement
+from tempolite.actors.commit_bell import CommitBell
+from tempolite.actors.database_file import BUSY_TIMEOUT_MS, DatabaseFile, run
+from tempolite.actors.messages import Commit, CommitFailed, Committed, Flush, GiveSpaceBack, Statement
 from tempolite.errors import DatabaseDamaged, StorageFailed, StorageFull
 
 logger = logging.getLogger("tempolite")
@@ -43,6 +44,9 @@ PAUSE_MAX_S = 0.01
 
 DIGEST_SIZE = 16
 
+FREE_PAGES_PER_PART = 2_000
+"""Pages given back at once, 8 MB: others' commits get their turn in between."""
+
 _ROW_FAULTS = (
     apsw.ConstraintError,
     apsw.MismatchError,
@@ -60,6 +64,10 @@ class PersistenceActor(Actor):
     Args:
         file: the open file.
         on_fatal: told once when the file can't be written any more.
+
+    Attributes:
+        commits: transactions that became durable.
+        bell: rings after each of them.
     """
 
     def __init__(
@@ -72,6 +80,8 @@ class PersistenceActor(Actor):
         state = file.take_over(self._connection)
         self.epoch, self.batch = state.epoch, state.batch
         self.was_clean = state.is_clean
+        self.commits = 0
+        self.bell = CommitBell()
         self._uuid = state.uuid
         self._chain = state.chain
         self._waiting: list[Commit] = []
@@ -99,6 +109,21 @@ class PersistenceActor(Actor):
         """Writes what waits, now."""
         self.flush()
 
+    @receives(GiveSpaceBack)
+    def on_give_space_back(self, _message: GiveSpaceBack) -> int:
+        """Gives back a part of the pages that hold nothing; answers with how many are left.
+
+        With the last part the log is cut off too, unless somebody is reading it.
+        """
+        self.flush()
+        self._make_durable([], free_pages=FREE_PAGES_PER_PART)
+        if self._fatal is not None:
+            raise self._fatal
+        left: int = run(self._connection, "PRAGMA freelist_count")[0][0]
+        if not left and not self._file.is_memory:
+            self._cut_log()
+        return left
+
     def _schedule_flush(self) -> None:
         """When this round's mail is done; under load after a pause, so that more commits share the sync.
 
@@ -123,13 +148,17 @@ class PersistenceActor(Actor):
     def flush(self) -> None:
         """Makes everything that waits durable, and tells the senders."""
         batch, self._waiting = self._waiting, []
-        if not batch or self._is_abandoned:
+        if batch:
+            self._make_durable(batch)
+
+    def _make_durable(self, batch: list[Commit], *, free_pages: int = 0) -> None:
+        if self._is_abandoned:
             return
         if self._fatal is not None:
             self._refuse(batch, self._fatal)
             return
         try:
-            self._write(batch)
+            self._write(batch, free_pages=free_pages)
         except _ROW_FAULTS as error:
             self._roll_back()
             self._write_one_by_one(batch, error)
@@ -142,6 +171,7 @@ class PersistenceActor(Actor):
         else:
             for commit in batch:
                 tell_if_alive(commit.sender, Committed(commit.turn))
+            self.bell.ring()
             self._checkpoint_if_due()
 
     def abandon(self) -> None:
@@ -152,32 +182,36 @@ class PersistenceActor(Actor):
         """Ends writing; after a clean end the next start needs no recovery."""
         if is_clean and self._fatal is None:
             self.flush()
+        self.bell.close()
+        if is_clean and self._fatal is None:
             run(self._connection, self._file.layout.mark_clean, (self.epoch,))
             if not self._file.is_memory:
                 self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         self._connection.close()
 
-    def _write(self, batch: list[Commit]) -> None:
+    def _write(self, batch: list[Commit], *, free_pages: int = 0) -> None:
         number = self.batch + 1
         groups, digest = _grouped(batch), hashlib.blake2b(self._chain, digest_size=DIGEST_SIZE)
         run(self._connection, "BEGIN IMMEDIATE")
         for statement in sorted(groups, key=lambda statement: statement.rank):
             self._execute(statement, groups[statement], number, digest)
+        if free_pages:
+            run(self._connection, f"PRAGMA incremental_vacuum({free_pages})")
         link = digest.digest()
         self._advance(number, link)
         run(self._connection, "COMMIT")
-        if self._file.has_moved(self._connection):
-            raise StorageFailed(f"{self._file.path} was removed or renamed while open")
+        self._check_place()
         # Only now is the batch durable; before this line nothing may be told to anybody.
         self.batch, self._chain = number, link
+        self.commits += 1
 
     def _execute(self, statement: Statement, rows: list[tuple[Any, ...]], number: int, digest: Any) -> None:
         if statement.is_stamped:
             digest.update(array("Q", [row[-1] for row in rows]).tobytes())
-        if not statement.is_insert:
-            self._connection.executemany(statement.sql, rows)
-            return
         start, stamp = 0, (self.epoch, number) if statement.is_stamped else ()
+        if not statement.is_insert:
+            self._connection.executemany(statement.sql, [stamp + row for row in rows] if stamp else rows)
+            return
         for size in ROWS_PER_STATEMENT:
             while len(rows) - start >= size:
                 parameters = list(chain(stamp, *rows[start : start + size]))
@@ -212,10 +246,14 @@ class PersistenceActor(Actor):
                 return
             else:
                 _tell(commit, Committed(commit.turn))
+        self.bell.ring()
 
     def _settle_unknown(self, batch: list[Commit], error: Exception, *, fatal: bool = False) -> None:
         """Finds out what became of a batch whose write raised, and answers accordingly."""
         try:
+            # Asked of the connection that wrote: a new one finds nothing moved, and reads another engine's
+            # file through our log, which lies beside it.
+            self._check_place()
             self._reconnect()
             state = self._file.read_state(self._connection)
         except Exception as again:
@@ -230,12 +268,18 @@ class PersistenceActor(Actor):
             self.batch, self._chain = state.batch, state.chain
             for commit in batch:
                 _tell(commit, Committed(commit.turn))
+            self.commits += 1
+            self.bell.ring()
             batch = []
         if fatal:
             self._fail(batch, error)
         else:
             for commit in batch:
                 _tell(commit, CommitFailed(commit.turn, error))
+
+    def _check_place(self) -> None:
+        if self._file.has_moved(self._connection):
+            raise StorageFailed(f"{self._file.path} was removed or renamed while open")
 
     def _fail(self, batch: list[Commit], error: Exception) -> None:
         # Fail-stop: after an I/O error nobody knows which pages the disk really holds. The next start
@@ -267,6 +311,16 @@ class PersistenceActor(Actor):
             return apsw.SQLITE_OK
 
         self._connection.set_wal_hook(remember)
+
+    def _cut_log(self) -> None:
+        # Not waited for: a reader of an old state holds its part of the log, and commits go before space.
+        self._connection.set_busy_timeout(0)
+        try:
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.Error as error:
+            logger.info("%s: the log stays as long as it is: %s", self._file.path, error)
+        finally:
+            self._connection.set_busy_timeout(BUSY_TIMEOUT_MS)
 
     def _checkpoint_if_due(self) -> None:
         if self._wal_pages < self.checkpoint_pages or self._file.is_memory:

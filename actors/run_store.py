@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from tempolite.actors.deletions import DeletionStore
 from tempolite.actors.messages import RunEnded, StartRun, Write
 from tempolite.actors.workflow import Execution
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
@@ -49,7 +50,7 @@ class InLine(msgspec.Struct, frozen=True):
     is_held: bool
 
 
-class RunStore(Protocol):
+class RunStore(DeletionStore, Protocol):
     """Runs in the file, and how they come to life; implemented in ``tempolite.engine``."""
 
     def find(self, workflow: WorkflowId) -> StoredRun | None:

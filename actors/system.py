@@ -33,6 +33,7 @@ from tempolite.actors.messages import (
     ShutDown,
 )
 from tempolite.actors.persistence import PersistenceActor
+from tempolite.actors.retention import RetentionActor
 from tempolite.actors.run_lines import RunLines
 from tempolite.actors.run_store import RunStore
 from tempolite.actors.running_marks import RunningMarks, marks_path
@@ -75,6 +76,7 @@ class SystemOptions(msgspec.Struct):
         seed: run all actors in the caller's thread in an order drawn from this; tests only.
         residents_max: runs in memory beyond which those that only wait leave it.
         on_failure: told when the engine can't go on.
+        retention_us: how long finished workflows are kept; None for ever.
     """
 
     queues: Iterable[Queue]
@@ -84,6 +86,7 @@ class SystemOptions(msgspec.Struct):
     on_failure: Callable[[Exception], None]
     seed: int | None = None
     residents_max: int = RESIDENTS_MAX
+    retention_us: int | None = None
 
 
 class ActorSystem:
@@ -136,11 +139,19 @@ class ActorSystem:
             self.add_queue(queue)
         self.supervisor.add(self.directory, self._dispatcher)
         self.supervisor.add(self.scheduler, self._dispatcher)
+        self._add_retention(store, failure)
         self._dispatcher.start()
         if self._commits is not self._dispatcher:
             self._commits.start()
         self.directory.actor_ref.tell(Recover())
         self.timers.actor_ref.tell(ReadTimers())
+
+    def _add_retention(self, store: RunStore, failure: dict[str, Any]) -> None:
+        if self._options.retention_us is not None:
+            directory = self.directory.actor_ref
+            retention = RetentionActor(directory, store, self._options.retention_us, **failure)
+            self.directory.routes.retention = retention.actor_ref
+            self.supervisor.add(retention, self._dispatcher)
 
     def add_queue(self, queue: Queue) -> None:
         """Starts a queue's pool."""
@@ -241,6 +252,25 @@ class ActorSystem:
             with suppress(pykka.ActorDeadError):
                 actor.actor_ref.tell(GiveUp(reply, getattr(message, "workflow", None)))
 
+    def ask_writer(self, message: Any) -> Any:
+        """Asks the persistence actor and waits.
+
+        Raises:
+            EngineClosed: the engine was closed before it answered.
+        """
+        try:
+            return self._ask(self.persistence.actor_ref, message)
+        except pykka.ActorDeadError:
+            raise EngineClosed("the engine was closed") from None
+
+    def next_commit(self) -> Reply[bool]:
+        """Says True when something became durable, False when the engine ends; see ``CommitBell``."""
+        return self.persistence.bell.next_commit()
+
+    def wait_for(self, reply: Reply[Any]) -> Any:
+        """Waits for a reply; from any thread but the actors' own."""
+        return self._dispatcher.wait(reply, None)
+
     def _ask(self, actor: pykka.ActorRef[Any], message: Any) -> Any:
         reply: Any = actor.ask(message, block=False)
         return self._dispatcher.wait(reply, ASK_S)
@@ -248,6 +278,8 @@ class ActorSystem:
     def close(self, timeout_s: float) -> None:
         """Lets running activities finish, commits, and ends every thread and process."""
         drained: list[Any] = [pool.actor_ref.ask(Drain(), block=False) for pool in self.pools.values()]
+        # A round, so that pools in which nothing runs have answered, however short the time is.
+        self._perform(lambda: None)
         deadline_s = self._options.clock.monotonic_s() + timeout_s
         for reply in drained:
             try:

@@ -106,6 +106,7 @@ class Routes(msgspec.Struct):
         persistence, directory, timers, side_effects: their refs.
         pool_of: ref of a queue's pool.
         now_us: wall time.
+        retention: told of each end, where finished runs are deleted by themselves.
     """
 
     persistence: pykka.ActorRef[Any]
@@ -114,6 +115,7 @@ class Routes(msgspec.Struct):
     side_effects: pykka.ActorRef[Any]
     pool_of: Callable[[str], pykka.ActorRef[Any]]
     now_us: Callable[[], int]
+    retention: pykka.ActorRef[Any] | None = None
 
 
 class RunDiscarded(Message, frozen=True):

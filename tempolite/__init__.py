@@ -27,9 +27,12 @@ if TYPE_CHECKING:
     from tempolite.engine.engine import Tempolite as Tempolite
     from tempolite.engine.handle import WorkflowInfo as WorkflowInfo
     from tempolite.engine.listing import Event as Event
+    from tempolite.engine.listing import Metrics as Metrics
+    from tempolite.engine.listing import Node as Node
     from tempolite.engine.listing import Page as Page
     from tempolite.engine.listing import QueueInfo as QueueInfo
     from tempolite.engine.schedule_handle import ScheduleInfo as ScheduleInfo
+    from tempolite.engine.verifying import VerifyReport as VerifyReport
     from tempolite.errors import ActivityError as ActivityError
     from tempolite.errors import ActivityTimeout as ActivityTimeout
     from tempolite.errors import Busy as Busy
@@ -99,8 +102,9 @@ _HOMES = {
     "tempolite.definitions": ("activity", "workflow"),
     "tempolite.engine.engine": ("Tempolite",),
     "tempolite.engine.handle": ("WorkflowInfo",),
-    "tempolite.engine.listing": ("Event", "Page", "QueueInfo"),
+    "tempolite.engine.listing": ("Event", "Metrics", "Node", "Page", "QueueInfo"),
     "tempolite.engine.schedule_handle": ("ScheduleInfo",),
+    "tempolite.engine.verifying": ("VerifyReport",),
     "tempolite.errors": (
         "ActivityError",
         "ActivityTimeout",

@@ -57,7 +57,7 @@ def capture_failure(error: BaseException, codec: JsonCodec, *, skip_frames: int 
     try:
         return _captured(error, codec, [error], _traceback_text(error, skip_frames))
     except Exception:  # the stack is at its end, or memory is
-        return Failure(type_name=_names(error)[0], message="", lineage=_names(error))
+        return Failure(type_name=_names(error)[0], message=_message(error), lineage=_names(error))
 
 
 def rebuild_failure(

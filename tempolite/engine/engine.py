@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from tempolite.engine.cloning import Cloning
 from tempolite.engine.controlling import Controlling
+from tempolite.engine.following import Following
+from tempolite.engine.keeping import Keeping
 from tempolite.engine.looking import Looking
 from tempolite.engine.queueing import Queueing
 from tempolite.engine.replaying import Replaying
 from tempolite.engine.scheduling import Scheduling
 
 
-class Tempolite(Controlling, Looking, Replaying, Scheduling, Queueing):
+class Tempolite(Controlling, Cloning, Scheduling, Queueing, Looking, Following, Keeping, Replaying):
     """An embedded engine for durable workflows.
 
     Args:
@@ -23,6 +26,9 @@ class Tempolite(Controlling, Looking, Replaying, Scheduling, Queueing):
         resident_workflows: beyond this many runs in memory, those that only wait leave it.
         payload_limit: bytes of one payload.
         signal_limit: unread signals of one workflow; more are refused with ``Busy``.
+        turn_limit: seconds that a stretch of live workflow code may take; None is no limit.
+        debug: raise where workflow code does what belongs elsewhere, as under pytest.
+        retention: finished workflows are deleted by themselves when they have been so for so long.
 
     Use it as a context manager, or call :meth:`start` and :meth:`close`. Every method may be called from
     any thread; each blocking method ``m`` has an awaitable twin ``am``.

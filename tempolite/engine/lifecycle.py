@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from enum import Enum
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ from tempolite.actors.clock import Clock, SystemClock
 from tempolite.actors.controls import ToRun
 from tempolite.actors.database_file import DatabaseFile, run
 from tempolite.actors.directory import RESIDENTS_MAX
+from tempolite.actors.frames import PAYLOAD_LIMIT_MAX
 from tempolite.actors.futures import Reply
 from tempolite.actors.messages import FunctionRegistered
 from tempolite.actors.running_marks import marks_path
@@ -27,6 +29,7 @@ from tempolite.core.queues import DEFAULT_QUEUE, Queue
 from tempolite.core.retry import RetryPolicy
 from tempolite.determinism.guard import Guard, is_under_pytest
 from tempolite.determinism.places import Eyes
+from tempolite.engine.listing import span_us
 from tempolite.engine.run_messages import Answering, to_run
 from tempolite.engine.run_store import RunsInFile
 from tempolite.engine.schedule_store import SchedulesInFile
@@ -74,6 +77,7 @@ class Lifecycle:
         payload_limit: int = 16 * 2**20,
         signal_limit: int = SIGNAL_LIMIT,
         debug: bool = False,
+        retention: timedelta | None = None,
     ) -> None:
         self._path = os.fspath(database)
         self.codec = codec or JsonCodec()
@@ -81,8 +85,9 @@ class Lifecycle:
         self._queues = _with_default(queues)
         self._clock = clock or SystemClock()
         self._wait_for_lock = wait_for_lock
-        self._payload_limit = payload_limit
         self._residents_max = _checked_count("resident_workflows", resident_workflows)
+        self._payload_limit = _checked_limit(payload_limit)
+        self._retention_us = None if retention is None else span_us("retention", retention)
         limits = Limits(payload_limit, _checked_count("signal_limit", signal_limit))
         self._services = Services(self.codec, default_retry, limits, self._check_queue, random.Random())
         eyes = Eyes(BASES)
@@ -181,6 +186,7 @@ class Lifecycle:
             on_failure=self._on_failure,
             seed=self._seed,
             residents_max=self._residents_max,
+            retention_us=self._retention_us,
         )
         try:
             self._system = ActorSystem(self._file, options)
@@ -348,6 +354,14 @@ def checked_queue(queue: Any) -> Queue:
             f"queue {queue.name!r}: kind='ray' is not supported yet; use 'process', 'thread' or 'inline'"
         )
     return queue
+
+
+def _checked_limit(payload_limit: int) -> int:
+    if not isinstance(payload_limit, int) or not 0 < payload_limit <= PAYLOAD_LIMIT_MAX:
+        raise InvalidArguments(
+            f"payload_limit is {payload_limit!r}, expected a number of bytes up to {PAYLOAD_LIMIT_MAX:,}"
+        )
+    return payload_limit
 
 
 def _with_default(queues: Iterable[Queue]) -> dict[str, Queue]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import msgspec
 
@@ -13,6 +13,9 @@ from tempolite.core.status import Status
 from tempolite.errors import InvalidArguments
 from tempolite.registry import Registry
 from tempolite.store.queries import RunFilter
+
+if TYPE_CHECKING:
+    from tempolite.engine.handle import WorkflowInfo
 
 T = TypeVar("T")
 
@@ -92,6 +95,38 @@ class QueueInfo:
     waiting: int
 
 
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A workflow and what it led to.
+
+    Attributes:
+        info: its handle.
+        children: the workflows that it started, oldest first, each with its own.
+    """
+
+    info: WorkflowInfo[Any]
+    children: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """How much there is, and how much went on since the engine started.
+
+    Attributes:
+        runs: workflows by the status of their latest run; every status is listed.
+        queues: each queue as it is now, by name.
+        commits: transactions that became durable.
+        dropped_late_results: results of attempts that nobody waited for any more.
+        lost_workers: worker processes that ended by themselves.
+    """
+
+    runs: dict[Status, int]
+    queues: dict[str, QueueInfo]
+    commits: int
+    dropped_late_results: int
+    lost_workers: int
+
+
 def event_of(row: tuple[Any, ...]) -> Event:
     """An event from its row."""
     position, workflow, run_number, type_name, step, attempt, at, payload = row
@@ -118,6 +153,17 @@ def micros(name: str, at: datetime | None) -> int | None:
     return (at - _EPOCH) // timedelta(microseconds=1)
 
 
+def span_us(name: str, span: timedelta) -> int:
+    """A span of time in µs.
+
+    Raises:
+        InvalidArguments: it is none, or negative.
+    """
+    if not isinstance(span, timedelta) or span < timedelta(0):
+        raise InvalidArguments(f"{name} is {span!r}, expected a timedelta from 0")
+    return span // timedelta(microseconds=1)
+
+
 def run_filter(
     registry: Registry,
     *,
@@ -142,7 +188,7 @@ def run_filter(
         known = registry.find(name)
         functions = sorted({name, *(known.names if known else ())})
     return RunFilter(
-        statuses=None if status is None else _statuses(status),
+        statuses=None if status is None else checked_statuses(status),
         queue=queue,
         functions=functions,
         parent=parent,
@@ -152,6 +198,17 @@ def run_filter(
         search=search,
         before=_ordinal(cursor),
     )
+
+
+def checked_position(after: int) -> int:
+    """A place in the log.
+
+    Raises:
+        InvalidArguments: it is no int from 0.
+    """
+    if not isinstance(after, int) or isinstance(after, bool) or after < 0:
+        raise InvalidArguments(f"after is {after!r}, expected an int from 0")
+    return after
 
 
 def checked_limit(limit: int) -> int:
@@ -165,7 +222,12 @@ def checked_limit(limit: int) -> int:
     return limit
 
 
-def _statuses(status: Any) -> list[str]:
+def checked_statuses(status: Any) -> list[str]:
+    """One status or several, as they are stored.
+
+    Raises:
+        InvalidArguments: one of them is none.
+    """
     wanted = [status] if isinstance(status, str) else list(status)
     try:
         return [Status(str(one).upper()).value for one in wanted]

@@ -9,9 +9,19 @@ from typing import Any
 
 import msgspec
 
+from tempolite.core.status import Status
 from tempolite.engine.handle import WorkflowInfo
 from tempolite.engine.lifecycle import Lifecycle
-from tempolite.engine.listing import Event, Page, QueueInfo, checked_limit, event_of, run_filter
+from tempolite.engine.listing import (
+    Event,
+    Metrics,
+    Node,
+    Page,
+    QueueInfo,
+    checked_limit,
+    event_of,
+    run_filter,
+)
 from tempolite.errors import WorkflowNotFound
 from tempolite.store import queries
 
@@ -114,3 +124,53 @@ class Looking(Lifecycle):
     async def aqueue(self, name: str) -> QueueInfo:
         """Awaitable twin of :meth:`queue`."""
         return await asyncio.to_thread(self.queue, name)
+
+    def tree(self, id: str) -> Node:
+        """A workflow and, below it, the workflows that it started.
+
+        Raises:
+            WorkflowNotFound: there is none.
+        """
+        rows = self._rows(queries.TREE, (id,))
+        if not rows:
+            raise WorkflowNotFound(f"no workflow {id!r}")
+        children: dict[str, list[str]] = {}
+        for workflow, parent in rows:
+            children.setdefault(parent or "", []).append(workflow)
+        # Parents before their children, each workflow once; then the nodes are made from the leaves on.
+        order = dict.fromkeys([id])
+        for workflow in (waiting := [id]):
+            new = [child for child in children.get(workflow, ()) if child not in order]
+            order.update(dict.fromkeys(new))
+            waiting.extend(new)
+        nodes: dict[str, Node] = {}
+        for workflow in reversed(order):
+            below = tuple(nodes[child] for child in children.get(workflow, ()) if child in nodes)
+            nodes[workflow] = Node(WorkflowInfo(self, workflow), below)
+        return nodes[id]
+
+    async def atree(self, id: str) -> Node:
+        """Awaitable twin of :meth:`tree`."""
+        return await asyncio.to_thread(self.tree, id)
+
+    def metrics(self) -> Metrics:
+        """How much there is, and how much went on since the engine started."""
+        counted = {status: number for status, number in self._rows(queries.COUNT_BY_STATUS)}  # noqa: C416
+        dropped, lost = self._system.loss_counts()
+        return Metrics(
+            runs={status: counted.get(status, 0) for status in Status},
+            queues={name: self.queue(name) for name in self._queues},
+            commits=self._system.persistence.commits,
+            dropped_late_results=dropped,
+            lost_workers=lost,
+        )
+
+    async def ametrics(self) -> Metrics:
+        """Awaitable twin of :meth:`metrics`."""
+        return await asyncio.to_thread(self.metrics)
+
+    def _row(self, workflow: str) -> queries.RunRow:
+        rows = self._rows(queries.RUN, (workflow,))
+        if not rows:
+            raise WorkflowNotFound(f"no workflow {workflow!r}")
+        return msgspec.convert(rows[0], queries.RunRow)

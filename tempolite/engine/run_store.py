@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import msgspec
 
-from tempolite.actors.database_file import DatabaseFile, run
+from tempolite.actors.database_file import DatabaseFile
 from tempolite.actors.messages import RunEnded, StartRun, Write
 from tempolite.actors.run_store import InLine, StoredRun
 from tempolite.actors.timers import StoredTimer
@@ -18,6 +16,7 @@ from tempolite.core.events import Entry, RunCancelled, RunCompleted, RunFailed, 
 from tempolite.core.history import fold
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
 from tempolite.core.status import FINISHED, Status
+from tempolite.engine.deletable_runs import DeletableRuns
 from tempolite.errors import DatabaseDamaged, NotRegistered
 from tempolite.execution.execution import Execution
 from tempolite.execution.services import Services
@@ -28,15 +27,14 @@ from tempolite.store.statements import Latest
 logger = logging.getLogger("tempolite")
 
 
-class RunsInFile:
+class RunsInFile(DeletableRuns):
     """Reads runs, and makes executions of them."""
 
     def __init__(self, file: DatabaseFile, registry: Registry, services: Services) -> None:
-        self._file = file
+        super().__init__(file)
         self._registry = registry
         self._services = services
         self._reported: set[str] = set()
-        self._streams = itertools.count(self._rows(queries.LAST_STREAM)[0][0] + 1)
         services.new_stream = self.new_stream
         services.is_known_signal = self._is_known_signal
 
@@ -62,7 +60,9 @@ class RunsInFile:
         """A new run; its first turn records that it exists."""
         call = request.code if request.code is not None else self._registry.find(request.created.function)
         assert call is not None, "who starts a run brings its function"
-        return Execution(request.workflow, stream, call, self._services, request.created)
+        execution = Execution(request.workflow, stream, call, self._services, request.created)
+        execution.prelude = request.prelude
+        return execution
 
     def load(self, stored: StoredRun, *, has_mail: bool = False) -> Execution | RunEnded:
         """A run from its history, or why it can't come to life."""
@@ -90,10 +90,6 @@ class RunsInFile:
             raise NotRegistered(f"workflow {workflow!r}: function {function!r} is not known to this engine")
         stored = StoredRun(workflow, StreamId(stream), function, "")
         return Execution(workflow, stored.stream, call, self._services, fold(self._entries(stored)))
-
-    def new_stream(self) -> StreamId:
-        """A stream that was never used."""
-        return StreamId(next(self._streams))
 
     def in_line(self, limited: Iterable[str]) -> Iterable[InLine]:
         """Root runs of these queues that are active, and all that wait to be; oldest first."""
@@ -155,6 +151,10 @@ class RunsInFile:
         """Stranded workflows whose function is one of these."""
         return [WorkflowId(row[0]) for name in names for row in self._rows(queries.STRANDED_OF, name)]
 
+    def entries(self, stored: StoredRun) -> list[Entry]:
+        """A run's whole history, as last committed."""
+        return list(self._entries(stored))
+
     def _is_known_signal(self, workflow: str, name: str, dedup: str) -> bool:
         return bool(self._rows(queries.IS_KNOWN_SIGNAL, workflow, name, dedup))
 
@@ -184,10 +184,6 @@ class RunsInFile:
                     f"workflow {stored.workflow!r}: event {seq} ({type_name}) can't be read: {error}"
                 ) from error
             yield Entry(seq, at, body, StepKey(step), attempt)
-
-    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._file.reader() as connection:
-            return run(connection, sql, values)
 
     def _report(self, workflow: str, problem: str) -> None:
         if workflow not in self._reported:

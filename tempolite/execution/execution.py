@@ -24,7 +24,7 @@ from tempolite.actors.messages import (
     TryAgain,
 )
 from tempolite.core import events
-from tempolite.core.events import RunCreated
+from tempolite.core.events import Entry, RunCreated
 from tempolite.core.history import RunState
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
 from tempolite.core.status import Status
@@ -66,7 +66,12 @@ class Execution:
         services: what it needs of the engine.
         run: what its history adds up to, or the first event of a run that is new.
         written: what its row says; None for a run that is new.
+
+    Attributes:
+        prelude: entries that the history of a new run begins with, behind the first.
     """
+
+    prelude: tuple[Entry, ...] = ()
 
     def __init__(
         self,
@@ -107,6 +112,8 @@ class Execution:
         """Takes messages and runs the code as far as it goes, in memory only."""
         is_new = self.log.state.seq == 0
         self.log.begin_turn(now_us)
+        if is_new and self.prelude:
+            self._take_prelude()
         if is_new and self.log.state.began_at is not None:
             self.set_run_timeout()
         for message in mail:
@@ -125,6 +132,13 @@ class Execution:
     def unanswered(self) -> list[Any]:
         """Requests that wait for the code's first turn; whoever discards the run has to keep them."""
         return list(self.requests.unanswered())
+
+    def _take_prelude(self) -> None:
+        """What a fork keeps is recorded in its first turn, and the code gets it as on replay."""
+        for entry in self.prelude:
+            assert entry.seq == self.log.state.seq + 1, "numbered for this place"
+            self.log.record(entry.body, entry.step, entry.attempt)
+        self.steps.begin_replay()
 
     def discard(self) -> None:
         """Ends the live code without recording anything."""

@@ -53,11 +53,13 @@ class Signals:
     def join(self, info: SignalInfo[Any]) -> None:
         """It is in line, at the end; where it is already, it keeps its place.
 
-        One that took a signal in an earlier life of the code has its own: the next is not for it.
+        One that is recorded to have its signal only waits for that, and needs no other.
         """
         step = self._log.state.steps.get(info.key)
+        if step is not None and step.outcome is not None:
+            return
         line = self._lines.setdefault(info.name, [])
-        if info not in line and (step is None or step.outcome is None):
+        if info not in line:
             line.append(info)
 
     def leave(self, info: SignalInfo[Any]) -> None:

@@ -7,8 +7,11 @@ from typing import Any
 
 import msgspec
 
+# Streams are never used again: a deletion remembers how far they had come.
 LAST_STREAM = (
-    "SELECT max((SELECT coalesce(max(stream), 0) FROM runs), (SELECT coalesce(max(stream), 0) FROM events))"
+    "SELECT max((SELECT coalesce(max(stream), 0) FROM runs), (SELECT coalesce(max(stream), 0) FROM events),"
+    " coalesce((SELECT iif(json_valid(payload), json_extract(payload, '$.last_stream'), 0) FROM events"
+    " WHERE stream = 0 AND type = 'WorkflowsDeleted' ORDER BY seq DESC LIMIT 1), 0))"
 )
 
 SCHEDULES = "SELECT name, stream, seq, state FROM schedules ORDER BY name"
@@ -103,6 +106,24 @@ HISTORY_OF_RUN = HISTORY.format(which="r.run = ?2")
 
 
 RUN_TO_REPLAY = "SELECT r.stream, r.function, r.status FROM runs r WHERE r.workflow = ?1 AND {which}"
+
+# The engine's own events stand in stream 0, which is no run's.
+LOG = (
+    "SELECT e.position, coalesce(r.workflow, ''), coalesce(r.run, 0), e.type, e.step, e.attempt, e.at,"
+    " e.payload FROM events e LEFT JOIN runs r ON r.stream = e.stream"
+    " WHERE e.position > ?1 ORDER BY e.position LIMIT ?2"
+)
+
+# A workflow and all that it led to, the oldest first; a parent that was deleted and made again may be younger
+# than its child.
+TREE = (
+    "WITH RECURSIVE below (workflow, parent, ordinal) AS (SELECT workflow, NULL, ordinal FROM runs"
+    " WHERE workflow = ?1 AND is_latest = 1 UNION SELECT r.workflow, r.parent, r.ordinal FROM runs r"
+    " JOIN below b ON r.parent = b.workflow WHERE r.is_latest = 1)"
+    " SELECT workflow, parent FROM below ORDER BY ordinal"
+)
+
+COUNT_BY_STATUS = "SELECT status, count(*) FROM runs WHERE is_latest = 1 GROUP BY status"
 
 
 class RunRow(msgspec.Struct, frozen=True, array_like=True):

@@ -69,6 +69,7 @@ _CREATE = (
     "CREATE UNIQUE INDEX runs_by_workflow ON runs (workflow, run)",
     "CREATE INDEX runs_unfinished ON runs (status, ordinal)"
     " WHERE status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')",
+    "CREATE INDEX runs_by_end ON runs (finished_at) WHERE finished_at IS NOT NULL",
     "CREATE INDEX runs_by_parent ON runs (parent) WHERE parent IS NOT NULL",
     "CREATE INDEX runs_owing ON runs (stream) WHERE owes_parent = 1",
     "CREATE INDEX runs_held ON runs (queue) WHERE is_held = 1",
@@ -121,5 +122,7 @@ LAYOUT = Layout(
     # Changes one row, or the file belongs to another engine, or a batch is missing.
     advance_batch="UPDATE engine SET batch = ?1, chain = ?2 WHERE epoch = ?3 AND batch = ?1 - 1",
     count_objects="SELECT count(*) FROM sqlite_schema",
+    # Two files with one identity could be taken for each other.
+    become_a_copy="UPDATE engine SET uuid = lower(hex(randomblob(16))), is_clean = 1",
     mark_clean="UPDATE engine SET is_clean = 1 WHERE epoch = ?1",
 )

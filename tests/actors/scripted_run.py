@@ -33,6 +33,7 @@ from tempolite.errors import StorageFailed
 from tests.actors.probes import Collector
 
 RECORD = Statement("record", "", columns=1, rank=0)
+DELETE = Statement("delete", "", columns=1, rank=1)
 FINISH = "finish"
 FAIL = "fail"
 EXPLODE = "explode"
@@ -89,7 +90,7 @@ class Store:
         )
         return ScriptedExecution(self, run)
 
-    def load(self, stored: StoredRun) -> ScriptedExecution | RunEnded:
+    def load(self, stored: StoredRun, *, has_mail: bool = False) -> ScriptedExecution | RunEnded:
         """A run from its history, or why it can't come to life."""
         if stored.workflow in self.unreadable:
             raise ValueError(f"{stored.workflow} is damaged")
@@ -97,14 +98,22 @@ class Store:
             return RunEnded(stored.workflow, "STRANDED", problem="its function is not known")
         return ScriptedExecution(self, stored)
 
-    def last_stream(self) -> StreamId:
-        """The highest stream ever used."""
-        return StreamId(max((run.stream for run in self.runs.values()), default=0))
-
     def new_stream(self) -> StreamId:
-        """The next free stream."""
-        self.streams = max(self.streams, self.last_stream()) + 1
-        return StreamId(self.streams)
+        """A stream that was never used."""
+        used = (run.stream for run in (*self.runs.values(), *self.executions))
+        return StreamId(max(used, default=0) + 1)
+
+    def is_sleeping(self) -> bool:
+        """Nothing waits for a timer here."""
+        return False
+
+    def in_line(self, limited: Iterable[str]) -> list[Any]:
+        """No queue is limited here."""
+        return []
+
+    def left_behind(self) -> list[tuple[WorkflowId, bool]]:
+        """Children follow their parents here."""
+        return []
 
     def with_work(self) -> Iterable[WorkflowId]:
         """Workflows that have something to do without a message from outside."""
@@ -131,9 +140,28 @@ class Store:
 
     def apply(self, writes: list[Write]) -> None:
         """The writes of a turn are durable."""
-        for _, ((run, words),) in writes:
+        for statement, ((run, words),) in writes:
+            if statement is DELETE:
+                del self.runs[run]
+                continue
             self.runs[run.workflow] = run
             self.words.setdefault(run.workflow, []).extend(words)
+
+    def deletable(self, workflows: Iterable[WorkflowId]) -> set[WorkflowId]:
+        """Those that have an outcome."""
+        return {each for each in workflows if each in self.runs and self.runs[each].ended is not None}
+
+    def deletion(self, workflows: list[WorkflowId], now_us: int) -> list[Write]:
+        """Deletes them."""
+        return [(DELETE, ((each, now_us),)) for each in workflows]
+
+    def expired(self, before_us: int, limit: int) -> tuple[WorkflowId, ...]:
+        """Nothing goes by itself here."""
+        return ()
+
+    def first_end(self) -> int | None:
+        """Nothing goes by itself here."""
+        return None
 
     def put(self, workflow: str, function: str = "f", **fields: Any) -> StoredRun:
         """A run that was recorded before."""

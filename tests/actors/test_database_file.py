@@ -13,7 +13,7 @@ import apsw
 import pytest
 
 from tempolite.actors.database_file import LOCK_SUFFIX, MEMORY, READERS_MAX, DatabaseFile, run
-from tempolite.errors import StorageFailed
+from tempolite.errors import EngineClosed, StorageFailed
 from tempolite.store.schema import LAYOUT
 from tests.actors.desk import desk, event
 from tests.actors.probes import in_thread, join
@@ -257,3 +257,15 @@ def test_a_reader_sees_whole_batches_only(tmp_path: Path) -> None:
 
         assert (before, during) == ([(1,)], [(1,)])
         assert run(connection, "SELECT count(*) FROM events") == [(3,)]
+
+
+def test_a_closed_file_gives_no_readers(tmp_path: Path) -> None:
+    """Somebody else may have it by now; a reader that is still out is closed when it comes back."""
+    file = DatabaseFile(str(tmp_path / "t.db"), LAYOUT)
+    with file.reader() as connection:
+        file.close()
+
+    with pytest.raises(apsw.ConnectionClosedError):
+        run(connection, "SELECT 1")
+    with pytest.raises(EngineClosed), file.reader():
+        pass

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tempolite.actors.database_file import LOCK_SUFFIX, DatabaseFile
-from tempolite.errors import EngineLocked
+from tempolite.errors import EngineLocked, StorageError, StorageFailed
 from tempolite.store.schema import LAYOUT
 from tests.actors.desk import desk, event
 from tests.actors.probes import DEADLINE_S, join
@@ -97,6 +97,52 @@ def test_the_same_file_by_another_name_is_the_same_file(tmp_path: Path) -> None:
             DatabaseFile(str(name), LAYOUT)
 
     first.close()
+
+
+def test_a_file_with_two_names_is_refused(tmp_path: Path) -> None:
+    """A hard link has a lock of its own: whoever comes by either name is told, and nothing is left behind."""
+    with desk(tmp_path / "t.db") as at:
+        at.commit(1, event(1))
+        at.settle()
+        before = record_locks_on(tmp_path / "t.db")
+        os.link(tmp_path / "t.db", tmp_path / "other.db")
+
+        with pytest.raises(StorageFailed, match="hard links"):
+            DatabaseFile(str(tmp_path / "other.db"), LAYOUT)
+
+        assert record_locks_on(tmp_path / "t.db") == before
+    assert not (tmp_path / f"other.db{LOCK_SUFFIX}").exists()
+    with pytest.raises(StorageFailed, match="2 names"):
+        DatabaseFile(str(tmp_path / "t.db"), LAYOUT)
+    os.unlink(tmp_path / "other.db")
+    DatabaseFile(str(tmp_path / "t.db"), LAYOUT).close()
+
+
+def test_links_of_folders_and_links_of_links_lead_to_one_lock(tmp_path: Path) -> None:
+    """Also where the file is made by such a name."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "folder").symlink_to("real")
+    (tmp_path / "second.db").symlink_to("first.db")
+    (tmp_path / "first.db").symlink_to("folder/t.db")
+
+    first = DatabaseFile(str(tmp_path / "second.db"), LAYOUT)
+
+    assert (tmp_path / "real" / f"t.db{LOCK_SUFFIX}").exists()
+    for name in ("real/t.db", "folder/t.db", "first.db"):
+        with pytest.raises(EngineLocked):
+            DatabaseFile(str(tmp_path / name), LAYOUT)
+    first.close()
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    """A pipe would be waited for, a link in a circle leads nowhere."""
+    os.mkfifo(tmp_path / "pipe.db")
+    (tmp_path / "circle.db").symlink_to("circle.db")
+
+    for name in ("pipe.db", "circle.db"):
+        with pytest.raises(StorageError):
+            DatabaseFile(str(tmp_path / name), LAYOUT)
+        assert not (tmp_path / f"{name}{LOCK_SUFFIX}").exists()
 
 
 def test_a_lock_without_a_readable_owner_is_a_lock(tmp_path: Path) -> None:

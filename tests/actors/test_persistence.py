@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from tempolite.actors import persistence
 from tempolite.actors.clock import SystemClock
 from tempolite.actors.database_file import DatabaseFile
 from tempolite.actors.dispatcher import SeededDispatcher, ThreadDispatcher
-from tempolite.actors.messages import Commit, CommitFailed, Flush, Statement, Write
+from tempolite.actors.messages import Commit, CommitFailed, Flush, GiveSpaceBack, Statement, Write
 from tempolite.errors import StorageFailed
 from tempolite.store import statements
 from tempolite.store.schema import LAYOUT
@@ -295,3 +296,37 @@ def test_a_statement_that_changes_rows_is_executed_for_each() -> None:
         at.settle()
 
         assert at.streams() == [1, 3, 5]
+
+
+def test_space_is_given_back_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commits get their turn in between; the last part cuts the log off, and nothing is left to give."""
+    monkeypatch.setattr(persistence, "FREE_PAGES_PER_PART", 10)
+    with desk(tmp_path / "t.db") as at:
+        at.commit(1, *(event(stream, value=f'"{"x" * 4_000}"') for stream in range(1, 60)))
+        at.commit(2, (Statement("empty", "DELETE FROM events", columns=0, rank=9), ()))
+        at.settle()
+        left = []
+        while not left or left[-1]:
+            reply: Any = at.actor.actor_ref.ask(GiveSpaceBack(), block=False)
+            at.commit(3 + len(left), event(100 + len(left)))
+            at.settle()
+            left.append(reply.get(timeout=0))
+
+        assert left == sorted(left, reverse=True)
+        assert len(left) > 4
+        assert [kind for _, kind in at.answers] == ["ok"] * (2 + len(left))
+        assert at.actor.commits == at.actor.batch
+
+
+def test_the_bell_rings_when_something_is_durable() -> None:
+    """Once for who waits; after the end it says that nothing will come."""
+    with desk(None) as at:
+        first = at.actor.bell.next_commit()
+        assert not first.is_set
+        at.commit(1, event(1))
+        at.settle()
+        waiting = at.actor.bell.next_commit()
+        late = waiting.is_set
+
+    assert (first.get(timeout=0), late, waiting.get(timeout=0)) == (True, False, False)
+    assert at.actor.bell.next_commit().get(timeout=0) is False

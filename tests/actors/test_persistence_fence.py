@@ -92,7 +92,7 @@ def another_file(at: Desk) -> None:
     os.rename(path, at.file.path)
 
 
-@pytest.mark.parametrize("lose", [lost_file, renamed_file])
+@pytest.mark.parametrize("lose", [lost_file, renamed_file, another_file])
 def test_a_file_that_is_not_where_it_was_is_noticed(lose: object, tmp_path: Path) -> None:
     """SQLite would go on writing into what nobody will ever open again; no commit is acknowledged."""
     assert callable(lose)

@@ -40,6 +40,18 @@ def held_and_noted(ctx: WorkflowContext, gate: str, effects: str) -> str:
     return ctx.activity("note", note, effects, passed).get()
 
 
+def test_an_idle_engine_closes_without_a_word(
+    make_engine: EngineMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However short the time that running activities get: there is none."""
+    engine = make_engine(queues=[Queue("default", kind="thread", workers=2), Queue("other", kind="inline")])
+    engine.execute("a", double, 21).get(timeout=10)
+
+    engine.close(timeout=0)
+
+    assert caplog.messages == []
+
+
 def test_an_engine_is_a_context_manager_that_gives_itself(database: str) -> None:
     """``with Tempolite(…) as tp`` starts it, and closes it at the end."""
     with Tempolite(database) as engine:

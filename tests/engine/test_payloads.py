@@ -283,3 +283,10 @@ def test_a_refusal_in_a_workflow_tells_the_path_too(engine: Tempolite) -> None:
         'args[0]["a"][1]',
         'result["a"][1]',
     ]
+
+
+@pytest.mark.parametrize("limit", [0, -1, 10**9, 2**40, 1.5, "1 MB"])
+def test_a_payload_limit_that_no_file_could_hold_is_refused(limit: object) -> None:
+    """A row of SQLite ends at 10**9 bytes; an engine that could not keep its word does not begin."""
+    with pytest.raises(InvalidArguments, match="payload_limit"):
+        Tempolite(payload_limit=limit)  # type: ignore[arg-type]

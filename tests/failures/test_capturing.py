@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -92,6 +93,24 @@ def test_endless_recursion_is_a_failure_like_any_other() -> None:
     assert {failure.type_name for failure in captured} == {"builtins:RecursionError"}
     assert "RecursionError" in captured[-1].traceback
     assert len(captured[-1].traceback) < TRACEBACK_MAX + 100
+
+
+def test_the_message_is_kept_at_the_end_of_the_stack() -> None:
+    """Where there is room for nothing else, not even for a traceback."""
+    captured: list[Failure] = []
+
+    def descend(error: ValueError) -> None:
+        try:
+            descend(error)
+        except RecursionError:
+            with suppress(RecursionError):  # no room for the call itself
+                captured.append(capture_failure(error, CODEC))
+            if len(captured) < 50:
+                raise
+
+    descend(ValueError("the reason"))
+
+    assert {failure.message for failure in captured} == {"the reason"}
 
 
 def test_chains_and_circles_of_causes_are_bounded() -> None:

@@ -1,0 +1,131 @@
+"""Before SQLite sees the file: whose it is, and that what lies there can be trusted.
+
+Under the sidecar lock, before the first connection of this process is made:
+
+1. the file has one name, so that there is one lock for it;
+2. it is created 0600 (``O_EXCL``), or its header is looked at;
+3. a write-ahead log that an unclean end left is replaced by a synced copy of its bytes. The page cache
+   may hold pages that a failed sync never brought to the disk; SQLite would take them for durable.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import stat
+from contextlib import suppress
+
+from tempolite.actors import forking
+from tempolite.errors import EngineLocked, StorageFailed
+
+logger = logging.getLogger("tempolite")
+
+LOCK_SUFFIX = "-lock"
+
+
+def take_lock(path: str, wait: bool) -> int:
+    """Takes the sidecar lock; SQLite's own locks can be lost, this one only with the process.
+
+    Raises:
+        EngineLocked: somebody holds it, and we don't wait.
+    """
+    try:
+        fd = os.open(path + LOCK_SUFFIX, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageFailed(f"{path} can't be opened: {error}") from error
+    os.fchmod(fd, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+        os.close(fd)
+        pid = int(holder) if holder.isdigit() else None
+        raise EngineLocked(f"{path} is in use by another engine, process {pid or 'unknown'}", pid) from None
+    except BaseException:
+        os.close(fd)
+        raise
+    forking.close_in_forked_children(fd)
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    return fd
+
+
+def check_names(path: str) -> None:
+    """Refuses a file that other names lead to as well; not opened for that, which could cost it its locks.
+
+    Symbolic links are followed before the lock is taken. Of hard links nobody knows which is meant: the lock
+    and SQLite's log lie beside one of them, and an engine that comes by another one would see neither.
+
+    Raises:
+        StorageFailed: it has hard links, or is no file at all.
+    """
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StorageFailed(f"{path} can't be opened: {error}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise StorageFailed(f"{path} can't be opened: it is no regular file")
+    if found.st_nlink > 1:
+        raise StorageFailed(
+            f"{path} has {found.st_nlink} names (hard links), and another engine may have it open by one of "
+            "them; remove the others, or copy the file with backup()"
+        )
+
+
+def create_private(path: str) -> None:
+    """Creates the file readable by its owner only, whatever the umask says; ``-wal`` takes its mode."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return
+    os.fchmod(fd, 0o600)
+    os.close(fd)
+    _sync_folder(path)
+
+
+def rewrite_wal(path: str) -> None:
+    """Puts a synced copy in the place of a left-over log.
+
+    Rejected: writing it again in place. A power loss in the middle of that can leave garbage where frames
+    lay that were durable before.
+    """
+    wal, copy = path + "-wal", path + "-wal-copy"
+    try:
+        with open(wal, "rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        return
+    if not content:
+        return
+    with suppress(FileNotFoundError):
+        os.unlink(copy)
+    fd = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    os.fchmod(fd, 0o600)
+    with open(fd, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(fd)
+    os.rename(copy, wal)
+    _sync_folder(path)
+    logger.info("%s: recovering from an unclean end (%d bytes of log)", path, len(content))
+
+
+def _sync_folder(path: str) -> None:
+    fd = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_file(path: str) -> None:
+    """Brings a file that nobody has open, and its name, to the disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    _sync_folder(path)

@@ -1,0 +1,74 @@
+"""The log of all events: read in pages, and followed without polling."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from tempolite.engine.lifecycle import Lifecycle
+from tempolite.engine.listing import Event, checked_position, event_of
+from tempolite.errors import EngineClosed
+from tempolite.store import queries
+
+EVENTS_PER_PAGE = 500
+"""Read at once: who follows slowly holds neither the file nor the memory up."""
+
+
+class Following(Lifecycle):
+    """Calls that read the whole log."""
+
+    def events(self, after: int = 0, follow: bool = False) -> Iterator[Event]:
+        """The whole event log behind that ``seq``, oldest first; what is the engine's own has workflow "".
+
+        With ``follow`` it waits for more at the end of the log, and ends when the engine closes. Any number
+        of followers can read at their own pace; none holds up the engine or another one.
+
+        Raises:
+            InvalidArguments: ``after`` is no number from 0.
+            EngineClosed: the engine is not started, or was closed meanwhile.
+        """
+        self._check_started()
+        return self._events(checked_position(after), follow)
+
+    async def aevents(self, after: int = 0, follow: bool = False) -> AsyncIterator[Event]:
+        """Awaitable twin of :meth:`events`: an async iterator."""
+        self._check_started()
+        position = checked_position(after)
+        while True:
+            bell = self._system.next_commit() if follow else None
+            try:
+                page = await asyncio.to_thread(self._page, position)
+            except EngineClosed:
+                if follow and self._failure is None:
+                    return
+                raise
+            for event in page:
+                yield event
+                position = event.seq
+            if page:
+                continue
+            if bell is None or not await bell:
+                return
+
+    def _events(self, position: int, follow: bool) -> Iterator[Event]:
+        while True:
+            # Taken before the file is looked at: no commit comes in between unheard.
+            bell = self._system.next_commit() if follow else None
+            try:
+                page = self._page(position)
+            except EngineClosed:
+                if follow and self._failure is None:
+                    return
+                raise
+            for event in page:
+                yield event
+                position = event.seq
+            if page:
+                continue
+            if bell is None or not self._system.wait_for(bell):
+                return
+
+    def _page(self, position: int) -> list[Event]:
+        rows: list[tuple[Any, ...]] = self._rows(queries.LOG, (position, EVENTS_PER_PAGE))
+        return [event_of(row) for row in rows]

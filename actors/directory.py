@@ -156,6 +156,9 @@ class Directory(Actor):
     def _activate(self, stored: StoredRun, mail: Iterable[Any] = ()) -> None:
         """Brings a stored run to life, with mail; one that can't be is left alone, and the others go on."""
         letters = list(mail)
+        if self._closed is not None:
+            fail_asked(letters, self._closed)
+            return
         try:
             execution = self._store.load(stored, has_mail=bool(letters))
         except Exception as error:

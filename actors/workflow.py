@@ -94,6 +94,10 @@ class Execution(Protocol):
         """Takes messages and runs the code as far as it goes, in memory only."""
         ...
 
+    def unanswered(self) -> list[Any]:
+        """Requests of turns before that wait for the code to begin, still unanswered."""
+        ...
+
     def discard(self) -> None:
         """Ends the live code without recording anything: put away, close, failed commit."""
         ...
@@ -176,6 +180,7 @@ class WorkflowActor(Actor):
         self._is_durable = False
         self._mail: list[Any] = [Begin(), *mail]
         self._taken: list[Any] = []
+        self._unanswered: list[Any] = []
         self._turn: Turn | None = None
         self._turn_number = 0
         self._has_work = True
@@ -249,7 +254,7 @@ class WorkflowActor(Actor):
     def take_mail(self) -> list[Any]:
         """What was taken and is not durable, and what waits; used when the run is brought to life anew."""
         unread = self.actor_inbox.take_told()
-        mail = [*self._taken, *self._mail, *unread]
+        mail = [*self._unanswered, *self._taken, *self._mail, *unread]
         return [message for message in mail if not isinstance(message, (Begin, Committed, CommitFailed))]
 
     def _take_turn(self) -> None:
@@ -264,7 +269,8 @@ class WorkflowActor(Actor):
             self._act(turn)
 
     def _act(self, turn: Turn) -> None:
-        self._taken = []
+        # As of this turn, not of one that may yet fail: that one may have answered some, or taken more.
+        self._taken, self._unanswered = [], self._execution.unanswered()
         self._is_durable = True
         self.answer_creation(None)
         for message in turn.outbox:

@@ -23,10 +23,6 @@ from tempolite.core.retry import RetrySpec
 OnParentClose = Literal["cancel", "abandon"]
 
 NO_VALUE = msgspec.Raw()
-"""Stands where there is no value; ``Raw | None`` can be written, and only ``None`` can be read back."""
-
-
-NO_VALUE = msgspec.Raw()
 """Stands for a value that there isn't; a field that holds it is not written."""
 
 

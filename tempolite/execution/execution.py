@@ -123,7 +123,7 @@ class Execution:
 
     def unanswered(self) -> list[Any]:
         """Requests that wait for the code's first turn; whoever discards the run has to keep them."""
-        return list(self.requests.unanswered())
+        return self.requests.unanswered()
 
     def discard(self) -> None:
         """Ends the live code without recording anything."""

@@ -226,10 +226,14 @@ class WorkflowActor(Actor):
     @receives(PutAway)
     def on_put_away(self, _message: PutAway) -> None:
         """Leaves memory; the directory knows of it before anything else can be told to this actor."""
-        is_idle = self._turn is None and not self._mail and not self._has_work
-        if is_idle and self.actor_inbox.empty():
+        if not self.is_under_way and not self._has_work:
             self._routes.directory.tell(RunLeft(self._execution.workflow, self._execution.stream))
             self.stop_now()
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a turn is being committed, or mail waits for the next one."""
+        return bool(self._mail) or self._turn is not None or not self.actor_inbox.empty()
 
     def on_stop(self) -> None:
         """Fences the code, so that what still runs of it records nothing."""

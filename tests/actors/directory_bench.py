@@ -20,6 +20,7 @@ from tempolite.actors.messages import (
     CommitFailed,
     Committed,
     Deliver,
+    PutAway,
     StartRun,
 )
 from tempolite.actors.run_lines import RunLines
@@ -132,6 +133,12 @@ class DirectoryBench:
     def request(self, workflow: str, message: Any) -> Reply[Any]:
         """Asks a run something: a word to remember, or a message."""
         return self.ask(ToRun(WorkflowId(workflow), poke(message) if isinstance(message, str) else message))
+
+    def put_away(self, workflow: str) -> None:
+        """Asks a run to leave memory, if it is there."""
+        live = self.directory._residents.live.get(WorkflowId(workflow))
+        if live is not None and not live.is_leaving:
+            live.actor.actor_ref.tell(PutAway())
 
     def deliver(self, workflow: str, *words: str) -> None:
         """Sends a run some mail, through the directory."""

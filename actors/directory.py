@@ -117,7 +117,8 @@ class Directory(Actor):
         created = message.created
         parent = WorkflowId(created.parent) if created.parent else None
         actor = WorkflowActor(execution, self.routes, replies, on_actor_failure=self._on_workflow_failure)
-        self._launch(actor, LiveRun(actor, execution.stream, created.function, parent, created.queue))
+        place = created.queue, created.priority
+        self._launch(actor, LiveRun(actor, execution.stream, created.function, parent, *place))
         return LATER
 
     def _refuse(self) -> Any:
@@ -162,6 +163,9 @@ class Directory(Actor):
     def _activate(self, stored: StoredRun, mail: Iterable[Any] = ()) -> None:
         """Brings a stored run to life, with mail; one that can't be is left alone, and the others go on."""
         letters = list(mail)
+        if self._closed is not None:
+            fail_asked(letters, self._closed)
+            return
         try:
             execution = self._store.load(stored, has_mail=bool(letters))
         except Exception as error:
@@ -172,7 +176,8 @@ class Directory(Actor):
             self._note_problem(stored, execution)
             return
         actor = WorkflowActor(execution, self.routes, (), letters, on_actor_failure=self._on_workflow_failure)
-        run = LiveRun(actor, execution.stream, stored.function, stored.parent, stored.queue)
+        place = stored.queue, stored.priority
+        run = LiveRun(actor, execution.stream, stored.function, stored.parent, *place)
         self._launch(actor, run)
 
     def _note_problem(self, stored: StoredRun, ended: RunEnded) -> None:
@@ -216,7 +221,7 @@ class Directory(Actor):
             self._residents.keep(workflow, letter)
         elif live is not None:
             self._residents.touch(workflow)
-            live.actor.actor_ref.tell(self.lines.hold_back(workflow, live.queue, live.parent, letter))
+            live.actor.actor_ref.tell(self.lines.hold_back(workflow, live, letter))
         elif (stored := self._store.find(workflow)) is None:
             fail_asked([letter], WorkflowNotFound(f"no workflow {workflow!r}"))
         elif stored.is_finished and not wakes_finished(letter, stored.status):
@@ -225,7 +230,7 @@ class Directory(Actor):
             if isinstance(letter, Asked) and isinstance(letter.message, Resume):
                 self._failures.pop(workflow, None)
                 self._given_up.pop(workflow, None)
-            self._activate(stored, [self.lines.hold_back(workflow, stored.queue, stored.parent, letter)])
+            self._activate(stored, [self.lines.hold_back(workflow, stored, letter)])
 
     def _tell_finished(self, stored: StoredRun, letter: Any) -> None:
         """A letter to a run that has its outcome."""
@@ -307,8 +312,11 @@ class Directory(Actor):
     def on_activeness(self, message: Activeness) -> None:
         """Notes whether a run goes on by itself, and whether it may leave."""
         live = self._residents.live.get(message.workflow)
-        if live is not None and not message.is_active:
-            self._leave_line(message.workflow, live.queue)
+        if live is None or live.actor.is_under_way:
+            # It was told something since then, and says so again after that.
+            return
+        if not message.is_active:
+            self._admit(self.lines.rest(message.workflow, live.queue))
         self._residents.note(message)
         self._make_room()
         self._answer_if_idle()
@@ -327,13 +335,16 @@ class Directory(Actor):
     @receives(RunDiscarded)
     def on_run_discarded(self, message: RunDiscarded) -> None:
         """Brings a run to life again whose last turn could not be committed, with the same mail."""
-        self._residents.forget(message.workflow)
+        live = self._residents.forget(message.workflow)
         if message.is_final or self._closed is not None:
             fail_asked(message.mail, self._closed or EngineClosed(f"the engine stopped: {message.error}"))
             return
         logger.warning(
             "workflow %r: a turn was not committed, it is tried again: %s", message.workflow, message.error
         )
+        if live is not None and self._store.find(message.workflow) is None:
+            # It was never made: there is nobody who could ever give the place back.
+            self._leave_line(message.workflow, live.queue)
         waiting = self._residents.kept.pop(message.workflow, ())
         self._residents.keep(message.workflow, *message.mail, *waiting)
         due_s = self.dispatcher.clock.monotonic_s() + RETRY_COMMIT_S
@@ -370,8 +381,11 @@ class Directory(Actor):
 
     def _leave_line(self, workflow: WorkflowId, queue: str) -> None:
         """A root run is not active any more: the next in line are."""
-        for admitted in self.lines.leave(workflow, queue):
-            self._hand_over(admitted, Asked(Admit()))
+        self._admit(self.lines.leave(workflow, queue))
+
+    def _admit(self, admitted: Iterable[WorkflowId]) -> None:
+        for workflow in admitted:
+            self._hand_over(workflow, Asked(Admit()))
 
     def _tell_parent(self, parent: WorkflowId, step: StepKey, ended: RunEnded) -> None:
         outcome = ChildEnded(
@@ -384,8 +398,7 @@ class Directory(Actor):
     @receives(Recover)
     def on_recover(self, _message: Recover) -> None:
         """Brings to life what has work, a part at a time."""
-        for workflow in self.lines.recover(self._store.in_line(self.lines.queues)):
-            self._hand_over(workflow, Asked(Admit()))
+        self._admit(self.lines.recover(self._store.in_line(self.lines.queues)))
         for child, is_cancelled in self._store.left_behind():
             message = Cancel(by_parent=True) if is_cancelled else Pause(by_parent=True)
             self._hand_over(child, Asked(message))

@@ -19,7 +19,8 @@ class LiveRun(msgspec.Struct, frozen=True):
         stream: which run of the workflow.
         function: recorded name of its function.
         parent: who started it.
-        queue: its queue.
+        queue: whose line it stands in, if it is a root run.
+        priority: its place in that line.
     """
 
     actor: WorkflowActor
@@ -27,6 +28,7 @@ class LiveRun(msgspec.Struct, frozen=True):
     function: str
     parent: WorkflowId | None
     queue: str
+    priority: int = 0
 
     @property
     def is_leaving(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -12,6 +12,25 @@ from tempolite.actors.messages import StartRun
 from tempolite.actors.run_store import InLine
 from tempolite.core.admission import RunLine
 from tempolite.core.identifiers import WorkflowId
+
+
+class Root(Protocol):
+    """What counts of a run, alive or stored, for its place in line."""
+
+    @property
+    def queue(self) -> str:
+        """Its queue."""
+        ...
+
+    @property
+    def parent(self) -> WorkflowId | None:
+        """Who started it; None for a root run."""
+        ...
+
+    @property
+    def priority(self) -> int:
+        """Higher first."""
+        ...
 
 
 class RunLines:
@@ -43,19 +62,25 @@ class RunLines:
             return message
         return msgspec.structs.replace(message, created=msgspec.structs.replace(created, held=True))
 
-    def hold_back(self, workflow: WorkflowId, queue: str, parent: str | None, letter: Any) -> Any:
+    def hold_back(self, workflow: WorkflowId, run: Root, letter: Any) -> Any:
         """A root run that is resumed or enqueued may have to wait."""
-        line = self._lines.get(queue)
-        if line is None or parent is not None or not isinstance(letter, Asked):
+        line = self._lines.get(run.queue)
+        if line is None or run.parent is not None or not isinstance(letter, Asked):
             return letter
-        if not isinstance(letter.message, (Resume, Enqueue)) or line.enter(workflow):
+        if not isinstance(letter.message, (Resume, Enqueue)) or line.enter(workflow, run.priority):
             return letter
         return Asked(msgspec.structs.replace(letter.message, held=True), letter.reply)
 
+    def rest(self, workflow: WorkflowId, queue: str) -> list[WorkflowId]:
+        """A run is paused, or not begun: it keeps standing in line, and gives its place back; to these."""
+        if (line := self._lines.get(queue)) is None:
+            return []
+        line.rest(workflow)
+        return line.admit()
+
     def leave(self, workflow: WorkflowId, queue: str) -> list[WorkflowId]:
-        """A run is not active any more; these are, now."""
-        line = self._lines.get(queue)
-        if line is None:
+        """A run is gone; these are active, now."""
+        if (line := self._lines.get(queue)) is None:
             return []
         line.leave(workflow)
         return line.admit()
@@ -63,7 +88,7 @@ class RunLines:
     def recover(self, runs: Iterable[InLine]) -> list[WorkflowId]:
         """Those that the engine before had active keep their place; gives those that have one now."""
         admitted = []
-        for run in sorted(runs, key=lambda run: run.is_held):
+        for run in sorted(runs, key=lambda run: (run.is_held, -run.priority)):
             line = self._lines.get(run.queue)
             if line is not None and not run.is_held:
                 line.take_back(run.workflow)

@@ -23,6 +23,9 @@ from tempolite.core.identifiers import StepKey, WorkflowId
 HORIZON_US = 600 * MICROS_PER_S
 """How far ahead durable timers are held in memory."""
 
+WAKE_UP_SLACK_S = 0.000_5
+"""A wake-up is not moved for less; two clocks that drift apart would move it each time."""
+
 StoredTimer = tuple[WorkflowId, StepKey, int]
 """Workflow, key and due time in µs since the epoch, as they stand in the file."""
 
@@ -54,7 +57,7 @@ class TimerActor(Actor):
         self._current: dict[tuple[str, str], int] = {}
         self._order = itertools.count()
         self._wake_up: TimerHandle | None = None
-        self._wake_up_us = 0
+        self._wake_up_s = 0.0
         self._known_until_us = 0
         self._next_read_us: int | None = None
 
@@ -66,9 +69,8 @@ class TimerActor(Actor):
             self._current.pop((message.workflow, message.key), None)
             if self._next_read_us is None or message.due_us < self._next_read_us:
                 self._next_read_us = message.due_us
-                self._schedule()
-            return
-        self._push(message)
+        else:
+            self._push(message)
         self._schedule()
 
     @receives(CancelTimer)
@@ -118,13 +120,13 @@ class TimerActor(Actor):
             times.append(self._read_at_us(self._next_read_us))
         if not times:
             return
-        due_us = min(times)
+        clock = self.dispatcher.clock
+        # By wall time due, by the monotonic clock awaited: after a wake-up the wall clock is asked again, and
+        # one that was set forward meanwhile makes no wake-up that is still to come the earliest.
+        wake_up_s = clock.monotonic_s() + max(0, min(times) - clock.now_us()) / MICROS_PER_S
         if self._wake_up is not None:
-            if self._wake_up_us <= due_us:
+            if self._wake_up_s <= wake_up_s + WAKE_UP_SLACK_S:
                 return
             self._wake_up.cancel()
-        clock = self.dispatcher.clock
-        # By wall time due, by the monotonic clock awaited: after a wake-up the wall clock is asked again.
-        wait_s = max(0, due_us - clock.now_us()) / MICROS_PER_S
-        self._wake_up_us = due_us
-        self._wake_up = self.dispatcher.call_at(clock.monotonic_s() + wait_s, self._on_wake_up)
+        self._wake_up_s = wake_up_s
+        self._wake_up = self.dispatcher.call_at(wake_up_s, self._on_wake_up)

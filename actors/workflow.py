@@ -94,6 +94,10 @@ class Execution(Protocol):
         """Takes messages and runs the code as far as it goes, in memory only."""
         ...
 
+    def unanswered(self) -> list[Any]:
+        """Requests of turns before that wait for the code to begin, still unanswered."""
+        ...
+
     def discard(self) -> None:
         """Ends the live code without recording anything: put away, close, failed commit."""
         ...
@@ -178,6 +182,7 @@ class WorkflowActor(Actor):
         self._is_durable = False
         self._mail: list[Any] = [Begin(), *mail]
         self._taken: list[Any] = []
+        self._unanswered: list[Any] = []
         self._turn: Turn | None = None
         self._turn_number = 0
         self._has_work = True
@@ -223,10 +228,14 @@ class WorkflowActor(Actor):
     @receives(PutAway)
     def on_put_away(self, _message: PutAway) -> None:
         """Leaves memory; the directory knows of it before anything else can be told to this actor."""
-        is_idle = self._turn is None and not self._mail and not self._has_work
-        if is_idle and self.actor_inbox.empty():
+        if not self.is_under_way and not self._has_work:
             self._routes.directory.tell(RunLeft(self._execution.workflow, self._execution.stream))
             self.stop_now()
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a turn is being committed, or mail waits for the next one."""
+        return bool(self._mail) or self._turn is not None or not self.actor_inbox.empty()
 
     def on_stop(self) -> None:
         """Fences the code, so that what still runs of it records nothing."""
@@ -251,7 +260,7 @@ class WorkflowActor(Actor):
     def take_mail(self) -> list[Any]:
         """What was taken and is not durable, and what waits; used when the run is brought to life anew."""
         unread = self.actor_inbox.take_told()
-        mail = [*self._taken, *self._mail, *unread]
+        mail = [*self._unanswered, *self._taken, *self._mail, *unread]
         return [message for message in mail if not isinstance(message, (Begin, Committed, CommitFailed))]
 
     def _take_turn(self) -> None:
@@ -266,7 +275,8 @@ class WorkflowActor(Actor):
             self._act(turn)
 
     def _act(self, turn: Turn) -> None:
-        self._taken = []
+        # As of this turn, not of one that may yet fail: that one may have answered some, or taken more.
+        self._taken, self._unanswered = [], self._execution.unanswered()
         self._is_durable = True
         self.answer_creation(None)
         for message in turn.outbox:

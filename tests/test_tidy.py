@@ -22,7 +22,6 @@ PARAMETER_EXCEPTIONS = {
 }
 LENGTH_EXCEPTIONS = {
     "actors/messages.py": "every message in one place, each documented field by field",
-    "tests/actors/test_directory.py": "one actor a file, like the actor itself",
 }
 SLEEP_EXCEPTIONS = {
     "tests/benchmarks/loading.py": "the pause between two calls is part of the load that is measured",

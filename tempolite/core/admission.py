@@ -55,8 +55,12 @@ class RunLine:
         """It was active before the engine started: it has a place even where that is one too many."""
         self._active.add(workflow)
 
+    def rest(self, workflow: WorkflowId) -> None:
+        """It doesn't go on for now: an active one gives its place back, one in line keeps standing there."""
+        self._active.discard(workflow)
+
     def leave(self, workflow: WorkflowId) -> None:
-        """It is not active any more, or doesn't want to be."""
+        """It is gone, from its place or from the line."""
         self._active.discard(workflow)
         self._waiting.pop(workflow, None)
 

@@ -22,7 +22,6 @@ from tempolite.core.retry import RetrySpec
 
 OnParentClose = Literal["cancel", "abandon"]
 
-
 NO_VALUE = msgspec.Raw()
 """Stands for a value that there isn't; a field that holds it is not written."""
 
@@ -138,7 +137,7 @@ class UpdateAccepted(Body, frozen=True):
 
     name: str
     args: msgspec.Raw
-    result: msgspec.Raw | None = None
+    result: msgspec.Raw = NO_VALUE
     failure: Failure | None = None
 
 

@@ -326,6 +326,8 @@ class RunState(msgspec.Struct):
         self.attempt, self.retry_at = entry.attempt, None
         self.began_at, self.began_seq = entry.at, entry.seq
         self.finished = self.failure = self.cancel_seq = None
+        # One that was cancelled before it began begins by this.
+        self.is_deferred = self.is_held = False
         self.statuses = 0
 
     def _prepare_for_attempt(self, step: StepRecord) -> None:

@@ -131,7 +131,7 @@ class Execution:
 
     def unanswered(self) -> list[Any]:
         """Requests that wait for the code's first turn; whoever discards the run has to keep them."""
-        return list(self.requests.unanswered())
+        return self.requests.unanswered()
 
     def _take_prelude(self) -> None:
         """What a fork keeps is recorded in its first turn, and the code gets it as on replay."""

@@ -51,10 +51,9 @@ class Requests:
         while self._unanswered and not self._must_wait(self._unanswered[0].message):
             self.take(self._unanswered.pop(0))
 
-    def unanswered(self) -> list[Asked]:
-        """Those that still wait for the code's first turn, taken out."""
-        letters, self._unanswered = self._unanswered, []
-        return letters
+    def unanswered(self) -> list[Any]:
+        """Those that still wait for the code's first turn."""
+        return list(self._unanswered)
 
     @property
     def are_waiting(self) -> bool:

@@ -21,7 +21,8 @@ from tempolite.core.identifiers import StreamId, WorkflowId
 from tempolite.core.schedule import ScheduleState
 from tempolite.core.schedule_events import ScheduleEntry, ScheduleSpec
 from tempolite.errors import WorkflowFinished
-from tests.actors.scripted_run import Ledger, Store, start_of
+from tests.actors.directory_bench import Ledger, start_of
+from tests.actors.scripted_run import Store
 from tests.actors.test_timers import START_US, ShiftedClock
 
 RECORD = Statement("record", "", columns=3, rank=0)

@@ -1,44 +1,33 @@
-"""Runs that do what their mail says, in a store that is a dict: a directory on a seeded dispatcher."""
+"""Runs that do what their mail says, in a store that is a dict."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from tempolite.actors.actor import Actor, receives
-from tempolite.actors.clock import VirtualClock
-from tempolite.actors.directory import Directory
-from tempolite.actors.dispatcher import SeededDispatcher
-from tempolite.actors.futures import Reply
-from tempolite.actors.messages import (
-    AwaitOutcome,
-    Commit,
-    CommitFailed,
-    Committed,
-    Deliver,
-    RetryDue,
-    RunEnded,
-    StartRun,
-    Statement,
-    Write,
-)
-from tempolite.actors.run_store import StoredRun
-from tempolite.actors.workflow import Outgoing, Routes, Turn
-from tempolite.core.events import RunCreated
+from tempolite.actors.controls import Admit, Answer, Asked, Enqueue, Pause, QueryArrived, Resume
+from tempolite.actors.messages import CONTINUED, RetryDue, RunEnded, StartRun, Statement, Write
+from tempolite.actors.run_store import InLine, StoredRun
+from tempolite.actors.workflow import Outgoing, Turn
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
-from tempolite.errors import StorageFailed
-from tests.actors.probes import Collector
 
 RECORD = Statement("record", "", columns=1, rank=0)
-DELETE = Statement("delete", "", columns=1, rank=1)
 FINISH = "finish"
 FAIL = "fail"
 EXPLODE = "explode"
 IDLE = "idle"
+"""Wait for something from outside."""
+SLEEP = "sleep"
+"""Wait for a durable timer."""
 BUSY = "busy"
+CONTINUE = "continue"
+
+CONTROLS: dict[type, str] = {Pause: "PAUSED", Resume: "RUNNING", Enqueue: "RUNNING", Admit: "RUNNING"}
+"""Status of a run after each of these; what is held is pending instead."""
 
 
 def poke(what: str) -> RetryDue:
@@ -47,7 +36,9 @@ def poke(what: str) -> RetryDue:
 
 
 def word_of(message: Any) -> str:
-    """What a message says: the word of a poke, else its kind."""
+    """What a message says: the word of a poke, asked or told, else its kind."""
+    if isinstance(message, Asked):
+        return word_of(message.message)
     return str(message.step) if isinstance(message, RetryDue) else type(message).__name__
 
 
@@ -57,12 +48,15 @@ class Store:
 
     Attributes:
         runs: by workflow.
-        words: what each run has recorded of its mail.
+        words: what each workflow has recorded of its mail.
         executions: every run that was brought to life, in order.
         unreadable: loading these raises.
         unknown: the function of these is not known.
         faults: words at which the next ``advance`` raises, once each.
-        streams: the last one that was given.
+        sleeping: those that wait for a timer.
+        deferred: those that nobody has enqueued.
+        behind: children that don't follow their parent, and whether they are to be cancelled.
+        settled: children whose outcome nobody waits for any more.
     """
 
     runs: dict[WorkflowId, StoredRun] = field(default_factory=dict)
@@ -71,6 +65,10 @@ class Store:
     unreadable: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
+    sleeping: set[str] = field(default_factory=set)
+    deferred: set[str] = field(default_factory=set)
+    behind: list[tuple[WorkflowId, bool]] = field(default_factory=list)
+    settled: list[str] = field(default_factory=list)
     streams: int = 0
 
     def find(self, workflow: WorkflowId) -> StoredRun | None:
@@ -79,45 +77,64 @@ class Store:
 
     def create(self, request: StartRun, stream: StreamId) -> ScriptedExecution:
         """A new run; its first turn records that it exists."""
-        parent_step = request.created.parent_step
+        created = request.created
+        if created.deferred:
+            self.deferred.add(request.workflow)
         run = StoredRun(
             request.workflow,
             stream,
-            request.created.function,
-            "RUNNING",
-            WorkflowId(request.created.parent) if request.created.parent else None,
-            StepKey(parent_step) if parent_step else None,
+            created.function,
+            "PENDING" if created.held or created.deferred else "RUNNING",
+            WorkflowId(created.parent) if created.parent else None,
+            StepKey(created.parent_step) if created.parent_step else None,
+            queue=created.queue,
+            priority=created.priority,
         )
         return ScriptedExecution(self, run)
 
     def load(self, stored: StoredRun, *, has_mail: bool = False) -> ScriptedExecution | RunEnded:
-        """A run from its history, or why it can't come to life."""
+        """A run from its history, or why it can't come to life; a stranded one still takes mail."""
         if stored.workflow in self.unreadable:
             raise ValueError(f"{stored.workflow} is damaged")
-        if stored.workflow in self.unknown:
+        if stored.workflow in self.unknown and not has_mail:
             return RunEnded(stored.workflow, "STRANDED", problem="its function is not known")
         return ScriptedExecution(self, stored)
 
     def new_stream(self) -> StreamId:
         """A stream that was never used."""
-        used = (run.stream for run in (*self.runs.values(), *self.executions))
-        return StreamId(max(used, default=0) + 1)
-
-    def is_sleeping(self) -> bool:
-        """Nothing waits for a timer here."""
-        return False
-
-    def in_line(self, limited: Iterable[str]) -> list[Any]:
-        """No queue is limited here."""
-        return []
-
-    def left_behind(self) -> list[tuple[WorkflowId, bool]]:
-        """Children follow their parents here."""
-        return []
+        self.streams = 1 + max([self.streams, *(run.stream for run in self.runs.values())])
+        return StreamId(self.streams)
 
     def with_work(self) -> Iterable[WorkflowId]:
         """Workflows that have something to do without a message from outside."""
-        return [run.workflow for run in self.runs.values() if run.ended is None or run.parent]
+        return [
+            run.workflow
+            for run in self.runs.values()
+            if run.parent or (run.ended is None and run.status == "RUNNING")
+        ]
+
+    def in_line(self, limited: Iterable[str]) -> Iterable[InLine]:
+        """Root runs of these queues that are active, and all that wait to be; oldest first."""
+        for run in self.runs.values():
+            is_held = run.status == "PENDING" and run.workflow not in self.deferred
+            if is_held or (run.status == "RUNNING" and run.parent is None and run.queue in limited):
+                yield InLine(run.workflow, run.queue, run.priority, is_held)
+
+    def left_behind(self) -> Iterable[tuple[WorkflowId, bool]]:
+        """Children that don't follow their parent yet."""
+        return self.behind
+
+    def is_sleeping(self) -> bool:
+        """Whether a run waits for a timer."""
+        return bool(self.sleeping)
+
+    def timers(self, from_us: int, before_us: int) -> Iterable[tuple[WorkflowId, StepKey, int]]:
+        """None: nobody reads them here."""
+        return ()
+
+    def next_timer(self, from_us: int) -> int | None:
+        """None."""
+        return None
 
     def is_same_function(self, stored: StoredRun, function: str) -> bool:
         """Whether both names mean the same function."""
@@ -134,18 +151,26 @@ class Store:
         """The row of a run that can't come to life."""
         return self.write(msgspec.structs.replace(stored, status=ended.status, ended=ended), [])
 
-    def write(self, run: StoredRun, words: list[str]) -> Write:
+    def settle_write(self, child: WorkflowId) -> Write:
+        """Notes that nobody waits for a child's outcome any more."""
+        return RECORD, (lambda: self.settled.append(child),)
+
+    def write(self, run: StoredRun, words: list[str], *, is_sleeping: bool = False) -> Write:
         """What a turn records: the run as it is then, and the mail that it took."""
-        return RECORD, ((run, words),)
+
+        def record() -> None:
+            self.runs[run.workflow] = run
+            self.words.setdefault(run.workflow, []).extend(words)
+            (self.sleeping.add if is_sleeping else self.sleeping.discard)(run.workflow)
+            if run.status != "PENDING":
+                self.deferred.discard(run.workflow)
+
+        return RECORD, (record,)
 
     def apply(self, writes: list[Write]) -> None:
         """The writes of a turn are durable."""
-        for statement, ((run, words),) in writes:
-            if statement is DELETE:
-                del self.runs[run]
-                continue
-            self.runs[run.workflow] = run
-            self.words.setdefault(run.workflow, []).extend(words)
+        for _, (record,) in writes:
+            record()
 
     def deletable(self, workflows: Iterable[WorkflowId]) -> set[WorkflowId]:
         """Those that have an outcome."""
@@ -153,7 +178,7 @@ class Store:
 
     def deletion(self, workflows: list[WorkflowId], now_us: int) -> list[Write]:
         """Deletes them."""
-        return [(DELETE, ((each, now_us),)) for each in workflows]
+        return [(RECORD, (partial(self.runs.pop, each),)) for each in workflows]
 
     def expired(self, before_us: int, limit: int) -> tuple[WorkflowId, ...]:
         """Nothing goes by itself here."""
@@ -163,9 +188,13 @@ class Store:
         """Nothing goes by itself here."""
         return None
 
-    def put(self, workflow: str, function: str = "f", **fields: Any) -> StoredRun:
+    def stranded_on(self, queue: str) -> list[WorkflowId]:
+        """Nothing waits for a queue here."""
+        return []
+
+    def put(self, workflow: str, function: str = "f", status: str = "RUNNING", **fields: Any) -> StoredRun:
         """A run that was recorded before."""
-        run = StoredRun(WorkflowId(workflow), StreamId(len(self.runs) + 1), function, "RUNNING", **fields)
+        run = StoredRun(WorkflowId(workflow), StreamId(len(self.runs) + 1), function, status, **fields)
         self.runs[run.workflow] = run
         return run
 
@@ -178,7 +207,9 @@ class Store:
 
 
 class ScriptedExecution:
-    """A run that records each message it takes, and obeys some of them.
+    """A run that records each message it takes, answers who asked, and obeys some of them.
+
+    Queries of a run that has not begun wait for it, as in a real one.
 
     Attributes:
         turns: words of each turn's mail.
@@ -197,12 +228,17 @@ class ScriptedExecution:
         self.on_turn: Callable[[list[Any], int], Any] = lambda mail, now_us: None
         self._store, self._run = store, run
         self._is_new = run.workflow not in store.runs
-        self._can_go_on = True
+        self._mood = SLEEP if run.workflow in store.sleeping else BUSY if run.status == "RUNNING" else IDLE
+        self._waiting: list[Asked] = []
         store.executions.append(self)
 
     def attach(self, actor: Any) -> None:
         """Says who gets the answers."""
         self.actor = actor
+
+    def unanswered(self) -> list[Any]:
+        """Queries that wait for the run to begin."""
+        return list(self._waiting)
 
     def advance(self, mail: list[Any], now_us: int) -> Turn:
         """Takes messages and obeys them."""
@@ -212,145 +248,56 @@ class ScriptedExecution:
         for fault in [word for word in words if word in self._store.faults]:
             self._store.faults.remove(fault)
             raise RuntimeError(f"the code of the engine fails at {fault}")
-        self._can_go_on = BUSY in words or (self._can_go_on and IDLE not in words)
+        for message in mail:
+            self._obey(message)
+        outbox = [*self._answers(mail), *(self.outbox.pop(0) if self.outbox else [])]
+        told = [word for word in words if word not in self.silent and word not in ("Begin", "QueryArrived")]
         ended = self._ended(words)
-        if ended is not None:
-            self._run = msgspec.structs.replace(self._run, status=ended.status, ended=ended)
-        told = [word for word in words if word not in self.silent and word != "Begin"]
-        writes = [self._store.write(self._run, told)] if told or self._is_new else []
+        writes = self._writes(told) if told or self._is_new else []
         self._is_new = False
-        outbox = self.outbox.pop(0) if self.outbox else []
-        return Turn(writes, outbox, ended, self._can_go_on)
+        if ended is not None and ended.status == CONTINUED:
+            following = msgspec.structs.replace(self._run, stream=self._store.new_stream())
+            writes.append(self._store.write(following, []))
+        is_active = self._run.status == "RUNNING"
+        has_work = bool(self._waiting) or (self._mood == BUSY and is_active)
+        return Turn(writes, outbox, ended, self._mood != IDLE and is_active, has_work, is_active)
 
     def discard(self) -> None:
         """Ends without recording anything."""
         self.discards += 1
 
+    def _writes(self, told: list[str]) -> list[Write]:
+        return [self._store.write(self._run, told, is_sleeping=self._mood == SLEEP)]
+
+    def _obey(self, message: Any) -> None:
+        word = word_of(message)
+        self._mood = word if word in (IDLE, SLEEP, BUSY) else self._mood
+        control = message.message if isinstance(message, Asked) else message
+        if (status := CONTROLS.get(type(control))) is not None:
+            is_held = getattr(control, "held", False)
+            self._become("PENDING" if is_held else status)
+        elif word in (FINISH, FAIL):
+            self._become("COMPLETED" if word == FINISH else "STUCK")
+
+    def _become(self, status: str) -> None:
+        result, problem = (b"1" if status == "COMPLETED" else None), "told to be" if status == "STUCK" else ""
+        ended = RunEnded(self.workflow, status, result, problem=problem)
+        is_ended = status in ("COMPLETED", "STUCK")
+        self._run = msgspec.structs.replace(self._run, status=status, ended=ended if is_ended else None)
+
     def _ended(self, words: list[str]) -> RunEnded | None:
-        if FINISH in words:
-            return RunEnded(self.workflow, "COMPLETED", b"1")
-        if FAIL in words:
-            return RunEnded(self.workflow, "STUCK", problem="told to be")
-        return None
+        if self.workflow in self._store.unknown:
+            return RunEnded(self.workflow, "STRANDED", problem="its function is not known")
+        return RunEnded(self.workflow, CONTINUED) if CONTINUE in words else self._run.ended
 
+    def _answers(self, mail: list[Any]) -> list[Outgoing]:
+        asked = [*self._waiting, *(message for message in mail if isinstance(message, Asked))]
+        self._waiting = [each for each in asked if self._must_wait(each)]
+        return [
+            Answer(each.reply, word_of(each))
+            for each in asked
+            if each.reply is not None and not self._must_wait(each)
+        ]
 
-class Ledger(Actor):
-    """Commits in a store that is a dict, at once or when the test says so.
-
-    Attributes:
-        log: ``commit n`` for each commit, and what became of it.
-        is_holding: commits wait for ``commit_next`` or ``fail_next``.
-        failures: how many of the next commits fail.
-    """
-
-    def __init__(self, store: Store, log: list[Any]) -> None:
-        super().__init__()
-        self.log = log
-        self.held: list[Commit] = []
-        self.is_holding = False
-        self.failures = 0
-        self._store = store
-
-    @receives(Commit)
-    def on_commit(self, message: Commit) -> None:
-        """Commits, fails or holds."""
-        self.log.append(f"commit {message.turn}")
-        if self.is_holding:
-            self.held.append(message)
-        elif self.failures:
-            self.failures -= 1
-            self.refuse(message)
-        else:
-            self.settle(message)
-
-    def settle(self, message: Commit) -> None:
-        """Makes it durable."""
-        self._store.apply(message.writes)
-        self.log.append(f"committed {message.turn}")
-        if message.sender.is_alive():
-            message.sender.tell(Committed(message.turn))
-
-    def refuse(self, message: Commit, *, is_final: bool = False) -> None:
-        """Does not."""
-        self.log.append(f"failed {message.turn}")
-        if message.sender.is_alive():
-            message.sender.tell(CommitFailed(message.turn, StorageFailed("no space"), is_final))
-
-
-class DirectoryBench:
-    """A directory, a ledger, and collectors in place of everybody else.
-
-    Attributes:
-        log: what the ledger did and what was sent, in one order; texts, or pairs of receiver and message.
-    """
-
-    def __init__(self, seed: int = 1, prepare: Callable[[Store], Any] = lambda store: None) -> None:
-        self.dispatcher = SeededDispatcher(seed, VirtualClock())
-        self.store = Store()
-        prepare(self.store)
-        self.log: list[Any] = []
-        self.failures: list[BaseException] = []
-        self.ledger = Ledger(self.store, self.log)
-        self.directory = Directory(self.store, on_actor_failure=self._on_failure)
-        self.timers, self.side_effects, self.pool = (
-            Collector(self.log, name) for name in ("timers", "side effects", "pool")
-        )
-        self.directory.routes = Routes(
-            persistence=self.ledger.actor_ref,
-            directory=self.directory.actor_ref,
-            timers=self.timers.actor_ref,
-            side_effects=self.side_effects.actor_ref,
-            pool_of=lambda queue: self.pool.actor_ref,
-            now_us=self.dispatcher.clock.now_us,
-        )
-        for actor in (self.ledger, self.directory, self.timers, self.side_effects, self.pool):
-            actor.launch(self.dispatcher)
-
-    def _on_failure(self, _actor: Actor, error: BaseException) -> None:
-        self.failures.append(error)
-
-    def ask(self, message: Any) -> Reply[Any]:
-        """Asks the directory; nothing happens before ``settle``."""
-        reply: Any = self.directory.actor_ref.ask(message, block=False)
-        assert isinstance(reply, Reply)
-        return reply
-
-    def start(self, workflow: str, function: str = "f", **fields: Any) -> Reply[Any]:
-        """Asks for a run."""
-        return self.ask(start_of(workflow, function, **fields))
-
-    def deliver(self, workflow: str, *words: str) -> None:
-        """Sends a run some mail, through the directory."""
-        for word in words:
-            self.directory.actor_ref.tell(Deliver(WorkflowId(workflow), poke(word)))
-
-    def outcome(self, workflow: str) -> Reply[Any]:
-        """Asks for the outcome of a run."""
-        return self.ask(AwaitOutcome(WorkflowId(workflow)))
-
-    def settle(self, *, advance_time: bool = True) -> None:
-        """Until nobody has anything to do; nobody but runs may have failed."""
-        self.dispatcher.run_until_idle(advance_time=advance_time)
-        assert self.failures == [], "the directory failed"
-
-    def run_of(self, workflow: str) -> ScriptedExecution:
-        """The latest life of a run."""
-        return [each for each in self.store.executions if each.workflow == workflow][-1]
-
-    def lives_of(self, workflow: str) -> int:
-        """How often a run was brought to life."""
-        return len([each for each in self.store.executions if each.workflow == workflow])
-
-    def words_of(self, workflow: str) -> list[str]:
-        """What a run has recorded of its mail."""
-        return self.store.words.get(WorkflowId(workflow), [])
-
-
-def start_of(workflow: str, function: str = "f", **fields: Any) -> StartRun:
-    """The wish for a run; ``parent`` and ``parent_step`` make it a child's."""
-    parent, step = fields.pop("parent", None), fields.pop("parent_step", None)
-    created = RunCreated(
-        function=function, args=msgspec.Raw(b"[[],{}]"), seed=1, parent=parent, parent_step=step
-    )
-    starter = WorkflowId(parent) if parent else None
-    return StartRun(WorkflowId(workflow), created, starter, **fields)
+    def _must_wait(self, asked: Asked) -> bool:
+        return isinstance(asked.message, QueryArrived) and self._run.status == "PENDING"

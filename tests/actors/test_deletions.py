@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tempolite.actors.messages import DeleteRuns, FunctionRegistered
+from tempolite.actors.controls import Asked, Resume
+from tempolite.actors.messages import DeleteRuns, FunctionRegistered, Recover
 from tempolite.core.identifiers import WorkflowId
 from tempolite.errors import EngineClosed, StorageFailed, WorkflowNotFound
-from tests.actors.scripted_run import FINISH, DirectoryBench, Store
+from tests.actors.directory_bench import DirectoryBench
+from tests.actors.scripted_run import FINISH, Store
 
 SEEDS = pytest.mark.parametrize("seed", range(8))
 
@@ -126,7 +128,7 @@ def test_a_run_that_is_just_leaving_is_waited_for(seed: int) -> None:
 def test_a_finished_run_that_goes_on_is_left_alone() -> None:
     """It was brought to life again, and its next turn is not durable yet."""
     bench = with_finished("w")
-    bench.directory._activate(bench.store.runs[WorkflowId("w")])
+    bench.directory._activate(bench.store.runs[WorkflowId("w")], [Asked(Resume())])
 
     reply = bench.ask(deletion("w"))
     bench.settle()
@@ -177,7 +179,7 @@ def test_a_note_that_comes_late_ends_no_wait_for_a_run_that_goes_on() -> None:
 
     bench = DirectoryBench(prepare=prepare)
     bench.ledger.is_holding = True
-    bench.deliver("w", "anything")
+    bench.ask(Recover())
     bench.settle()
     bench.store.unknown.clear()
     bench.ask(FunctionRegistered(("f",)))

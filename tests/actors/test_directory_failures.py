@@ -11,7 +11,8 @@ import pytest
 from tempolite.actors.directory import FAILURES_MAX, RETRY_COMMIT_S
 from tempolite.actors.messages import AwaitIdle, Recover
 from tempolite.core.identifiers import WorkflowId
-from tests.actors.scripted_run import EXPLODE, FINISH, DirectoryBench, Store
+from tests.actors.directory_bench import DirectoryBench
+from tests.actors.scripted_run import EXPLODE, FINISH, Store
 
 SEEDS = pytest.mark.parametrize("seed", range(8))
 
@@ -39,7 +40,7 @@ def test_a_failed_commit_discards_the_run_and_feeds_its_mail_again(seed: int) ->
 
     first, second = bench.store.executions
     assert (first.discards, second.discards) == (1, 0)
-    assert second.turns[0] == ["Begin"]
+    assert second.turns[0][0] == "Begin"
     assert bench.words_of("w") == ["a", "b", "c"]
 
 

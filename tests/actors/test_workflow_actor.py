@@ -23,18 +23,9 @@ from tempolite.actors.messages import (
 from tempolite.actors.workflow import Activeness, Outgoing, Routes, RunDiscarded, ToQueue, WorkflowActor
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
 from tempolite.errors import StorageFailed
+from tests.actors.directory_bench import Ledger, start_of
 from tests.actors.probes import Collector
-from tests.actors.scripted_run import (
-    BUSY,
-    FINISH,
-    IDLE,
-    Ledger,
-    ScriptedExecution,
-    Store,
-    poke,
-    start_of,
-    word_of,
-)
+from tests.actors.scripted_run import BUSY, FINISH, IDLE, ScriptedExecution, Store, poke, word_of
 
 RUN = WorkflowId("w")
 WIRES = ("directory", "timers", "side effects", "gpu", "cpu")
@@ -79,7 +70,10 @@ class RunBench:
         self.run = store.create(start_of(RUN), StreamId(3))
         prepare(self.run)
         self.actor = WorkflowActor(
-            self.run, routes, self.created, on_actor_failure=lambda actor, error: self.failures.append(error)
+            self.run,
+            routes,
+            [self.created],
+            on_actor_failure=lambda actor, error: self.failures.append(error),
         )
         for actor in (self.ledger, self.actor):
             actor.launch(self.dispatcher)
@@ -267,7 +261,7 @@ def test_mail_of_a_turn_that_ended_the_run_is_not_taken_any_more() -> None:
 
 
 def test_the_directory_is_told_whether_a_run_goes_on_when_that_changes() -> None:
-    """And only then: most turns change nothing."""
+    """After each turn that leaves it waiting, and after the one that ends that; work under way is no news."""
     bench = RunBench()
     for word in ("a", IDLE, "b", BUSY, "c"):
         bench.commit()
@@ -275,7 +269,8 @@ def test_the_directory_is_told_whether_a_run_goes_on_when_that_changes() -> None
     bench.commit()
 
     told = [message for _, message in bench.sent()]
-    assert told == [Activeness(RUN, False), Activeness(RUN, True)]
+    idle, busy = (Activeness(RUN, goes_on, goes_on, is_active=True) for goes_on in (False, True))
+    assert told == [idle, idle, busy]
 
 
 # ── failures ────────────────────────────────────────────────────────────────────────────────────────────

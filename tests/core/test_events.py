@@ -64,6 +64,16 @@ def test_every_body_comes_back_equal_from_its_json(body: AnyBody) -> None:
     assert back == body
 
 
+def test_an_update_that_failed_comes_back_without_a_value() -> None:
+    """It has a failure instead, and no ``null`` stands for a value that was never given."""
+    body = events.UpdateAccepted("add", msgspec.Raw(b"[[3],{}]"), failure=FAILURE)
+
+    back = decode_body("UpdateAccepted", encode_body(body))
+
+    assert back == body
+    assert b"result" not in encode_body(body)
+
+
 @pytest.mark.parametrize("body", KINDS)
 def test_a_body_comes_back_from_text_as_well(body: AnyBody) -> None:
     """SQLite gives text where bytes were encoded."""

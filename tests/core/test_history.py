@@ -19,6 +19,7 @@ from tests.core.streams import (
     DEFERRED,
     FAILED,
     FAILURE,
+    HELD,
     SCHEDULED,
     TICK_US,
     stream_of,
@@ -285,3 +286,13 @@ def test_a_step_that_is_scheduled_again_has_a_fresh_budget() -> None:
 
     assert (step.attempts, step.losses, step.last_failure, step.outcome) == (0, 0, None, None)
     assert (step.is_open, step.scheduled_seq) == (True, 7)
+
+
+@pytest.mark.parametrize("created", [DEFERRED, HELD])
+def test_a_run_that_was_cancelled_before_it_began_begins_when_it_is_resumed(created: AnyBody) -> None:
+    """Nobody enqueues or admits it any more: it would wait for ever."""
+    cancelled = (created, events.CancelRequested(), events.RunCancelled())
+
+    state = fold(stream_of(*cancelled, events.AttemptBegan("resume")))
+
+    assert (state.is_deferred, state.is_held, state.began_at) == (False, False, at(4))

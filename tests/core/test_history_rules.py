@@ -28,11 +28,20 @@ from tests.core.streams import (
 
 RUN_KINDS = (
     events.RunCreated,
+    events.RunEnqueued,
     events.RunStarted,
     events.RunAttemptFailed,
     events.AttemptBegan,
     events.RunCompleted,
     events.RunFailed,
+    events.RunCancelled,
+    events.RunContinued,
+    events.RunPaused,
+    events.RunResumed,
+    events.CancelRequested,
+    events.SignalReceived,
+    events.UpdateAccepted,
+    events.StatusSet,
     events.RunStuck,
     events.RunUnstuck,
 )
@@ -176,7 +185,7 @@ def test_every_stream_adds_up_to_what_its_events_say(stream: DrawnStream) -> Non
     """Open steps, values, failures, attempt, problem and outcome, against a model that only keeps sets."""
     state, expected = fold(stream.entries), stream.expected
 
-    assert {key for key, step in state.steps.items() if step.is_open} == expected.open
+    assert open_of(state) == expected.open
     assert values_of(state) == expected.succeeded
     assert failures_of(state) == expected.failed
     assert (state.attempt, state.problem, state.finished or "") == (
@@ -189,12 +198,32 @@ def test_every_stream_adds_up_to_what_its_events_say(stream: DrawnStream) -> Non
 
 @settings(deadline=None, max_examples=60)
 @given(streams())
+def test_every_stream_says_what_its_run_may_do_and_what_waits_for_it(stream: DrawnStream) -> None:
+    """Deferred, held, begun, paused, being cancelled; signals nobody took, updates, timers, versions."""
+    state, expected = fold(stream.entries), stream.expected
+
+    assert (state.is_deferred, state.is_held) == (expected.is_deferred, expected.is_held)
+    assert (state.began_at is not None) == expected.has_begun
+    assert (state.paused_seq is not None, state.is_cancelling) == (expected.is_paused, expected.is_cancelling)
+    assert {seq: signal.value for seq, signal in state.signals.items()} == expected.unread
+    assert (state.dedups, list(state.updates)) == (expected.dedups, expected.updates)
+    assert {step.key for step in state.open_timers} == {key for key in expected.open if key[:4] == "time"}
+    assert state.timers_open == len(state.open_timers)
+    assert (state.versions, state.statuses) == (expected.versions, expected.statuses)
+
+
+@settings(deadline=None, max_examples=60)
+@given(streams())
 def test_a_stream_is_only_read_by_its_fold(stream: DrawnStream) -> None:
     """The same entries give the same state again, and two states share nothing."""
     first, second = fold(stream.entries), fold(stream.entries)
     first.steps.clear()
 
     assert second == fold(stream.entries)
+
+
+def open_of(state: RunState) -> set[StepKey]:
+    return {key for key, step in state.steps.items() if step.is_open}
 
 
 def values_of(state: RunState) -> dict[StepKey, bytes | None]:

@@ -14,15 +14,19 @@ import msgspec
 
 from tempolite.actors.database_file import DatabaseFile
 from tempolite.actors.persistence import DIGEST_SIZE
+from tempolite.core import schedule
 from tempolite.core.engine_events import ENGINE_STREAM
 from tempolite.core.events import Entry, RunCreated, decode_body
 from tempolite.core.history import RunState
 from tempolite.core.identifiers import StepKey
+from tempolite.core.schedule_events import SCHEDULE_BODIES, ScheduleEntry, decode_schedule_body
 from tempolite.core.status import FINISHED, Status
 from tempolite.store import checking
 
 PROBLEMS_MAX = 1_000
 """More are not listed: somebody has to look at the file anyway."""
+
+AnyEntry = Entry | ScheduleEntry
 
 Ask = Callable[..., Iterator[tuple[Any, ...]]]
 """Executes a statement and gives its rows one by one."""
@@ -67,10 +71,14 @@ def _pages(ask: Ask) -> Iterator[str]:
 def _streams(ask: Ask) -> Iterator[str]:
     for stream, rows in itertools.groupby(ask(checking.EVENTS), key=lambda row: row[0]):
         name = _name_of(ask, stream)
-        entries: list[Entry] = []
+        entries: list[AnyEntry] = []
         problems = list(_events(name, stream, rows, entries))
         yield from problems
-        if not problems and stream != ENGINE_STREAM:
+        if problems or stream == ENGINE_STREAM:
+            continue
+        if isinstance(entries[0], ScheduleEntry):
+            yield from _schedule(ask, stream, entries)
+        else:
             yield from _history(ask, name, stream, entries)
 
 
@@ -81,7 +89,9 @@ def _name_of(ask: Ask, stream: int) -> str:
     return f"stream {stream}" if workflow is None else f"workflow {workflow!r}"
 
 
-def _events(name: str, stream: int, rows: Iterable[tuple[Any, ...]], entries: list[Entry]) -> Iterator[str]:
+def _events(
+    name: str, stream: int, rows: Iterable[tuple[Any, ...]], entries: list[AnyEntry]
+) -> Iterator[str]:
     """What is wrong with a stream's rows; those that are right become entries."""
     expected = 1
     for _, seq, type_name, step, attempt, payload, at, check in rows:
@@ -93,14 +103,37 @@ def _events(name: str, stream: int, rows: Iterable[tuple[Any, ...]], entries: li
             yield f"{where} was changed: its checksum is another one"
         elif stream != ENGINE_STREAM:
             try:
-                body = decode_body(type_name.decode(), payload)
+                entries.append(_entry(seq, type_name.decode(), step.decode(), attempt, payload, at))
             except (KeyError, msgspec.DecodeError) as error:
                 yield f"{where} can't be read: {type(error).__name__}: {error}"
-            else:
-                entries.append(Entry(seq, at, body, StepKey(step.decode()), attempt))
 
 
-def _history(ask: Ask, name: str, stream: int, entries: list[Entry]) -> Iterator[str]:
+def _entry(seq: int, type_name: str, step: str, attempt: int, payload: bytes, at: int) -> AnyEntry:
+    if type_name in SCHEDULE_BODIES:
+        return ScheduleEntry(seq, at, decode_schedule_body(type_name, payload))
+    return Entry(seq, at, decode_body(type_name, payload), StepKey(step), attempt)
+
+
+def _schedule(ask: Ask, stream: int, entries: list[AnyEntry]) -> Iterator[str]:
+    """Whether a schedule is stored as its events say; one that was deleted has no row."""
+    state: schedule.ScheduleState | None = None
+    for entry in entries:
+        if not isinstance(entry, ScheduleEntry):
+            yield f"stream {stream}: {type(entry.body).__name__} stands among the events of a schedule"
+            return
+        try:
+            state = schedule.apply(state, entry.body)
+        except (AssertionError, ValueError) as error:
+            yield f"schedule in stream {stream}: event {entry.seq} does not follow from its history: {error}"
+            return
+    row = next(ask(checking.SCHEDULE_ROW, (stream,)), None)
+    stored = None if row is None else msgspec.json.decode(row[1], type=schedule.ScheduleState)
+    if stored != state:
+        name = row[0] if row is not None else state.name if state is not None else ""
+        yield f"schedule {name!r}: its row is not what its events say"
+
+
+def _history(ask: Ask, name: str, stream: int, entries: list[AnyEntry]) -> Iterator[str]:
     """Whether the events follow from each other, and the run's row from them."""
     first = entries[0]
     if not isinstance(first.body, RunCreated):
@@ -109,6 +142,7 @@ def _history(ask: Ask, name: str, stream: int, entries: list[Entry]) -> Iterator
     state, finished_at = RunState(first.body), None
     for entry in entries:
         try:
+            assert isinstance(entry, Entry), "it is an event of a schedule"
             state.apply(entry)
         except (AssertionError, KeyError, ValueError) as error:
             yield f"{name}: event {entry.seq} does not follow from its history: {error}"
@@ -142,6 +176,8 @@ def _row(
 def _indexes(ask: Ask) -> Iterator[str]:
     for workflow, run in ask(checking.RUNS_WITHOUT_EVENTS):
         yield f"workflow {workflow!r}: run {run} has a row and no events"
+    for (name,) in ask(checking.SCHEDULES_WITHOUT_EVENTS):
+        yield f"schedule {name!r} has a row and no events"
     for key, stream in ask(checking.TIMERS_WITHOUT_RUN):
         yield f"timer {key!r} belongs to stream {stream}, which has no run"
     for (workflow,) in ask(checking.WRONG_LATEST):

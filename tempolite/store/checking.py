@@ -32,6 +32,11 @@ WRONG_LATEST = (
     " HAVING sum(is_latest) <> 1 OR max(iif(is_latest = 1, run, 0)) <> max(run)"
 )
 
+SCHEDULE_ROW = "SELECT name, state FROM schedules WHERE stream = ?1"
+SCHEDULES_WITHOUT_EVENTS = (
+    "SELECT name FROM schedules WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.stream = schedules.stream)"
+)
+
 # Batches are chained: each digest is made of the one before and the checksums of its events.
 BATCHES = "SELECT batch, checksum FROM events ORDER BY position"
 LAST_LINK = "SELECT batch, chain FROM engine"

@@ -37,16 +37,17 @@ def inner(ctx: WorkflowContext, effects: str) -> str:
     return ctx.activity("inner", note, effects, "inner").get()
 
 
-def refuse() -> None:
+def refuse(effects: str) -> None:
+    note(effects, "refuse")
     raise ValueError("refused")
 
 
 def caught(ctx: WorkflowContext, effects: str) -> str:
     try:
-        ctx.activity("refuse", refuse).get()
+        ctx.activity("refuse", refuse, effects).get()
     except ValueError as error:
-        note(effects, str(error))
-    return ctx.activity("after", note, effects, "after").get()
+        return ctx.activity("after", note, effects, f"after {error}").get()
+    return "never"
 
 
 def parallel(ctx: WorkflowContext, gate: str, effects: str) -> tuple[Any, ...]:
@@ -155,8 +156,8 @@ def test_a_failure_that_was_caught_is_kept(engine: Tempolite, effects: Effects) 
     """The code of the fork catches it again, and nothing ran for it."""
     engine.execute("old", caught, effects.path).get(timeout=20)
 
-    assert engine.fork("old", "new", before="after").get(timeout=20) == "after"
-    assert effects.lines() == ["refused", "after", "refused", "after"]
+    assert engine.fork("old", "new", before="after").get(timeout=20) == "after refused"
+    assert effects.lines() == ["refuse", "after refused", "after refused"]
     assert [event.type for event in engine.history("new")].count("ActivityFailed") == 1
 
 

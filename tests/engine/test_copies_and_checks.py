@@ -180,6 +180,23 @@ def test_what_does_not_agree_is_told(filled: Path, sql: str, told: str) -> None:
     assert any(told in problem for problem in report.problems), report.problems
 
 
+def test_schedules_are_checked_too(make_engine: EngineMaker, path: Path) -> None:
+    """Each is what its events say; one that was deleted left only those."""
+    engine = make_engine(path)
+    for name in ("daily", "gone"):
+        engine.schedule(name, "0 3 * * *", echo, 1)
+    engine.schedule("gone", "0 4 * * *", echo, 1).delete()
+    sound = engine.verify()
+    engine.close()
+    change(path, "UPDATE schedules SET state = replace(state, '0 3', '0 5')")
+
+    with Tempolite(path) as again:
+        report = again.verify()
+
+    assert sound.problems == ()
+    assert report.problems == ("schedule 'daily': its row is not what its events say",)
+
+
 def test_rows_that_went_without_a_trace_break_the_chain(filled: Path) -> None:
     """A whole run, with its events: nothing but the chain knows of it."""
     change(filled, "DELETE FROM events WHERE stream = 3")

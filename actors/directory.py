@@ -288,7 +288,10 @@ class Directory(Actor):
     def on_activeness(self, message: Activeness) -> None:
         """Notes whether a run goes on by itself, and whether it may leave."""
         live = self._residents.live.get(message.workflow)
-        if live is not None and not message.is_active:
+        if live is None or (not message.has_work and live.actor.has_mail):
+            # It was told something since: what it says after that counts.
+            return
+        if not message.is_active:
             self._leave_line(message.workflow, live.queue)
         self._residents.note(message)
         self._make_room()

@@ -58,7 +58,7 @@ class Turn(msgspec.Struct, gc=False):
         ended: the run is over, or can't go on: who waits is told, and the actor stops.
         can_go_on: it will go on without anything from outside.
         has_work: something is under way inside the engine that must find this run in memory.
-        is_active: its code may run: it is neither paused nor waiting to begin.
+        is_active: its code may run, or stands in line for that: it is neither paused nor deferred.
     """
 
     writes: list[Write]
@@ -219,6 +219,11 @@ class WorkflowActor(Actor):
         """Fences the code, so that what still runs of it records nothing."""
         self.answer_creation(EngineClosed("the engine was closed before the run was durable"))
         self._execution.discard()
+
+    @property
+    def has_mail(self) -> bool:
+        """Whether it was told something that it has not acted on."""
+        return self._turn is not None or bool(self._mail) or not self.actor_inbox.empty()
 
     def when_durable(self, reply: Reply[Any]) -> None:
         """Answers with the workflow id once the run exists in the file, or with why it does not."""

@@ -129,7 +129,8 @@ class RunLog:
         elif latest != self._written:
             self._writes.append(statements.update_run(self.stream, latest))
         self._written = latest
-        is_active = latest.status in (Status.RUNNING, Status.WAITING)
+        is_in_line = latest.status is Status.PENDING and self.state.is_held
+        is_active = is_in_line or latest.status in (Status.RUNNING, Status.WAITING)
         turn = Turn(self._writes, self._outbox, self.ended, self.can_go_on, self.has_work, is_active)
         self._writes, self._outbox = [], []
         return turn

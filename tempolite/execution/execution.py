@@ -116,13 +116,13 @@ class Execution:
             self._take_prelude()
         if is_new and self.log.state.began_at is not None:
             self.set_run_timeout()
+        # Before the mail, so that who asks the code is told; and after it, a finished run may be resumed.
+        self._strand_if_unknown()
         for message in mail:
             self._take(message)
         self.settle()
         self.requests.take_waiting()
-        if self.code.call is None and not self.log.state.is_finished:
-            created = self.created
-            self.log.strand(self.services.why_stranded(created.queue) or unknown_function(created.function))
+        self._strand_if_unknown()
         turn = self.log.turn()
         turn.has_work = turn.has_work or self.requests.are_waiting
         if self.services.is_forgetful and turn.ended is None:
@@ -293,6 +293,11 @@ class Execution:
                 self._take_begin()
             case _:
                 raise AssertionError(f"{type(message).__name__} is no message to a run")
+
+    def _strand_if_unknown(self) -> None:
+        if self.code.call is None and not self.log.state.is_finished:
+            created = self.created
+            self.log.strand(self.services.why_stranded(created.queue) or unknown_function(created.function))
 
     def _take_try_again(self, times: int) -> None:
         """A parent asks for its failed child; asked again after a restart, it counts once."""

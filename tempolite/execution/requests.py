@@ -127,8 +127,14 @@ class Requests:
             log.ended = None
             self._execution.code.restart()
         if state.paused_seq is not None:
-            log.record(events.RunResumed(held=message.held))
+            # A deferred run stands in no line before somebody enqueues it.
+            log.record(events.RunResumed(held=message.held and not state.is_deferred))
             self._execution.children.tell(Resume(by_parent=True))
+        elif message.held:
+            log.record(events.RunResumed(held=True))
+        if state.began_at is None and not state.is_deferred and not state.is_held:
+            # It was paused in line, and has a place now.
+            self._begin()
 
     def _status(self) -> str:
         ended = self._log.ended

@@ -88,7 +88,7 @@ class Signals:
     def match(self) -> bool:
         """Gives unread signals to those in line; whether there was one."""
         state, is_matched = self._log.state, False
-        if not self._lines or not state.signals or state.paused_seq is not None or self._log.is_sealed:
+        if not self._lines or not state.signals or self._steps.are_held_back or self._log.is_sealed:
             return False
         for seq in sorted(state.signals):
             line = self._lines.get(state.signals[seq].name)

@@ -198,6 +198,11 @@ class Steps:
             self.is_replaying = False
         return None
 
+    @property
+    def are_held_back(self) -> bool:
+        """Whether a pause keeps outcomes from the code: what it will wait for after them is not known."""
+        return self._log.state.paused_seq is not None and bool(self._ready)
+
     def deliver(self, key: StepKey) -> None:
         """Gives the code a step's outcome.
 

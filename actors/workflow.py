@@ -22,6 +22,7 @@ from tempolite.actors.futures import Reply
 from tempolite.actors.messages import (
     ActivityEnded,
     ActivityLost,
+    AdviseSaga,
     Begin,
     CancelActivities,
     CancelTimer,
@@ -38,6 +39,7 @@ from tempolite.actors.messages import (
     RunLeft,
     RunSideEffect,
     RunStopped,
+    SagaAdvice,
     SetTimer,
     SideEffectEnded,
     StartRun,
@@ -76,7 +78,7 @@ class ToQueue(msgspec.Struct, frozen=True, gc=False):
     message: RunActivity | CancelActivities
 
 
-Outgoing = ToQueue | RunSideEffect | SetTimer | CancelTimer | StartRun | Deliver | Answer
+Outgoing = ToQueue | RunSideEffect | AdviseSaga | SetTimer | CancelTimer | StartRun | Deliver | Answer
 
 
 class Execution(Protocol):
@@ -102,7 +104,7 @@ class Routes(msgspec.Struct):
     """Where a workflow actor's messages go.
 
     Attributes:
-        persistence, directory, timers, side_effects: their refs.
+        persistence, directory, timers, side_effects, sagas: their refs.
         pool_of: ref of a queue's pool.
         now_us: wall time.
     """
@@ -111,6 +113,7 @@ class Routes(msgspec.Struct):
     directory: pykka.ActorRef[Any]
     timers: pykka.ActorRef[Any]
     side_effects: pykka.ActorRef[Any]
+    sagas: pykka.ActorRef[Any]
     pool_of: Callable[[str], pykka.ActorRef[Any]]
     now_us: Callable[[], int]
 
@@ -184,7 +187,17 @@ class WorkflowActor(Actor):
         """The first turn: the code from its start, or through its history to where it was."""
         self._take_turn()
 
-    @receives(ActivityEnded, ActivityLost, SideEffectEnded, ChildEnded, RetryDue, TimerDue, TryAgain, Asked)
+    @receives(
+        ActivityEnded,
+        ActivityLost,
+        SideEffectEnded,
+        SagaAdvice,
+        ChildEnded,
+        RetryDue,
+        TimerDue,
+        TryAgain,
+        Asked,
+    )
     def on_mail(self, message: Any) -> None:
         """Takes a turn, or waits for the one under way to be committed."""
         self._mail.append(message)
@@ -274,6 +287,8 @@ class WorkflowActor(Actor):
                 self._routes.pool_of(message.queue).tell(message.message)
             case RunSideEffect():
                 self._routes.side_effects.tell(message)
+            case AdviseSaga():
+                self._routes.sagas.tell(message)
             case SetTimer() | CancelTimer():
                 self._routes.timers.tell(message)
             case StartRun() | Deliver():

@@ -10,12 +10,15 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from tempolite.activity_context import ActivityContext
 from tempolite.calls import ActivityCall
 from tempolite.codec import JsonCodec, load_shipped, resolve_name
 from tempolite.core.failure import Failure
 from tempolite.errors import PayloadTooLarge
 from tempolite.failures import capture_failure
+from tempolite.saga_context import SagaContext, StepInput, StepOutput, Stored, context_of, encode, opened
 
 INTERPRETER = f"{__name__}:ActivityRunner"
 OWN_FRAMES = 2
@@ -78,11 +81,17 @@ class ActivityRunner:
         """Runs it here and now; an ``async def`` on a loop of its own."""
         if loaded.is_async:
             return asyncio.run(self.run_async(loaded, args, context))
+        if (step := opened(args)) is not None:
+            tx, positional = self._saga_step(loaded, step, context)
+            return self._enclosed(loaded, loaded.function(tx, *positional), tx)
         positional, named = _arguments(loaded, args, context)
         return self._encoded(loaded, loaded.function(*positional, **named))
 
     async def run_async(self, loaded: Loaded, args: bytes, context: Context) -> bytes:
         """Awaits it."""
+        if (step := opened(args)) is not None:
+            tx, positional = self._saga_step(loaded, step, context)
+            return self._enclosed(loaded, await loaded.function(tx, *positional), tx)
         positional, named = _arguments(loaded, args, context)
         return self._encoded(loaded, await loaded.function(*positional, **named))
 
@@ -90,6 +99,20 @@ class ActivityRunner:
         """An error as data; never raises. What it holds may be of types that came with its callable."""
         codec = self._codec if loaded is None else loaded.codec
         return capture_failure(error, codec, skip_frames=OWN_FRAMES)
+
+    def _saga_step(
+        self, loaded: Loaded, step: StepInput, context: Context
+    ) -> tuple[SagaContext, tuple[Any, ...]]:
+        """The context and the arguments of a saga's step."""
+        stored = Stored(loaded.codec, step.stored, self._payload_limit)
+        about = dict(zip(("workflow_id", "step", "attempt", "idempotency_key"), context, strict=True))
+        positional, _ = loaded.codec.decode_call(bytes(step.call))
+        return context_of(step, stored, about), positional
+
+    def _enclosed(self, loaded: Loaded, value: Any, tx: SagaContext) -> bytes:
+        """What a saga's step gave, and what it stored."""
+        result = msgspec.Raw(self._encoded(loaded, value))
+        return encode(StepOutput(result, tx.stored.new))
 
     def _encoded(self, loaded: Loaded, value: Any) -> bytes:
         if inspect.isawaitable(value):

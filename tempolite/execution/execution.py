@@ -17,6 +17,7 @@ from tempolite.actors.messages import (
     Begin,
     ChildEnded,
     RetryDue,
+    SagaAdvice,
     SetTimer,
     SideEffectEnded,
     TimerDue,
@@ -37,6 +38,7 @@ from tempolite.execution.handlers import Handlers
 from tempolite.execution.requests import Requests
 from tempolite.execution.run_log import RUN_STEP, RunLog
 from tempolite.execution.runner import Fenced
+from tempolite.execution.sagas import Sagas
 from tempolite.execution.side_effects import SideEffects
 from tempolite.execution.signals import Signals
 from tempolite.execution.steps import Steps
@@ -82,6 +84,7 @@ class Execution:
         self.steps = Steps(self.log, services)
         self.activities = Activities(self)
         self.side_effects = SideEffects(self)
+        self.sagas = Sagas(self)
         self.children = Children(self)
         self.timers = Timers(self)
         self.signals = Signals(self)
@@ -111,7 +114,9 @@ class Execution:
         for message in mail:
             self._take(message)
         self.settle()
+        self.ending.take_postponed()
         self.requests.take_waiting()
+        self.sagas.look()
         if self.code.call is None and not self.log.state.is_finished:
             self.log.strand(unknown_function(self.created.function))
         turn = self.log.turn()
@@ -130,6 +135,7 @@ class Execution:
         self.code.stop()
         self.steps.clear()
         self.activities.clear()
+        self.sagas.clear()
 
     # ── for the parts ───────────────────────────────────────────────────────────────────────────────────
 
@@ -189,6 +195,8 @@ class Execution:
         self.handlers.begin()
         self.signals.begin()
         self.conditions.begin()
+        self.sagas.begin()
+        self.ending.begin()
 
     def set_status(self, text: str, progress: float | None) -> None:
         """The code says how far it is; on a replay it has said so before."""
@@ -254,6 +262,8 @@ class Execution:
                 self.activities.take_end(message)
             case SideEffectEnded():
                 self.side_effects.take_end(message)
+            case SagaAdvice():
+                self.sagas.take_advice(message)
             case ActivityLost():
                 self.activities.take_loss(message)
             case ChildEnded():

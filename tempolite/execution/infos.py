@@ -142,6 +142,10 @@ class TimerInfo(StepInfo[None]):
     """A durable timer."""
 
 
+class SagaInfo(StepInfo[R]):
+    """A saga, and the tuple of what its transactions gave; or the compensation of one, which gives None."""
+
+
 class ConditionInfo(StepInfo[bool]):
     """A condition that the code waits for."""
 

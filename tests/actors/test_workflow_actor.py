@@ -37,7 +37,7 @@ from tests.actors.scripted_run import (
 )
 
 RUN = WorkflowId("w")
-WIRES = ("directory", "timers", "side effects", "gpu", "cpu")
+WIRES = ("directory", "timers", "side effects", "sagas", "gpu", "cpu")
 
 
 class Wire:
@@ -72,6 +72,7 @@ class RunBench:
             directory=self.wires["directory"],
             timers=self.wires["timers"],
             side_effects=self.wires["side effects"],
+            sagas=self.wires["sagas"],
             pool_of=lambda queue: self.wires[queue],
             now_us=self.dispatcher.clock.now_us,
         )

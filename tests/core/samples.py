@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tempolite.core import events
+from tempolite.core import events, saga_events
 from tempolite.core.events import AnyBody
 from tempolite.core.failure import Failure
 from tempolite.core.retry import RetrySpec
@@ -62,4 +62,15 @@ SAMPLES: tuple[AnyBody, ...] = (
     events.ChildScheduled("order-1/ship", "shop.orders:ship", msgspec.Raw(b"[[],{}]"), True),
     events.ChildCompleted(msgspec.Raw(b"[1,2]")),
     events.ChildFailed(FAILURE, True),
+    saga_events.SagaScheduled(
+        (saga_events.SagaStep("charge", "shop.cards:charge", msgspec.Raw(b'[["card-1"],{}]'), "shop:refund"),)
+    ),
+    saga_events.SagaStepScheduled("checkout", 1, "shop.cards:refund", "payments", True),
+    saga_events.SagaStepCompleted(msgspec.Raw(b"12.5"), {"receipt": msgspec.Raw(b'"r-1"')}),
+    saga_events.SagaCancelled(),
+    saga_events.SagaCompleted(),
+    saga_events.SagaRolledBack(FAILURE),
+    saga_events.SagaUndoScheduled(),
+    saga_events.SagaUndone(),
+    saga_events.SagaUndoFailed(FAILURE),
 )

@@ -8,6 +8,7 @@ Each actor has a file of its own, with the messages that it understands named on
                      ┌───────────── Supervisor (starts in order, stops in reverse) ─────────────┐
      API thread ──▶ Directory ──▶ WorkflowActor ── Commit ──▶ PersistenceActor ──▶ SQLite (WAL, FULL)
                      ▲  id → actor   │     ▲ ◀── Committed ──┘
+                     │               │     │ ◀── SagaAdvice ── SagaCoordinator
                      │               │     └────────────── ActivityEnded ─────────────┐
                      └─ RunEnded ────┼── RunActivity ──▶ ActivityPool ◀──frames──▶ worker process
                                      └── SetTimer ─────▶ TimerActor

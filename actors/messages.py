@@ -16,6 +16,7 @@ from tempolite.actors.frames import About
 from tempolite.core.events import Entry, RunCreated
 from tempolite.core.failure import Failure
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
+from tempolite.core.saga import Decision, Progress
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -502,6 +503,39 @@ class RunSideEffect(Message, frozen=True):
     sender: pykka.ActorRef[Any]
     step: StepKey
     function: Any
+
+
+# ── between a run and the saga coordinator ──────────────────────────────────────────────────────────────
+
+
+class AdviseSaga(Message, frozen=True):
+    """Say what a saga does next.
+
+    Attributes:
+        sender: the workflow actor, which gets a ``SagaAdvice``.
+        workflow: id of its run.
+        step: the saga, or its compensation, among the run's steps.
+        state: where it stands.
+    """
+
+    sender: pykka.ActorRef[Any]
+    workflow: WorkflowId
+    step: StepKey
+    state: Progress
+
+
+class SagaAdvice(Message, frozen=True):
+    """What a saga does next, provided that it still stands where it did.
+
+    Attributes:
+        step: as in ``AdviseSaga``.
+        decision: what.
+        state: where it stood when it was asked for.
+    """
+
+    step: StepKey
+    decision: Decision
+    state: Progress
 
 
 # ── to the timer actor ──────────────────────────────────────────────────────────────────────────────────

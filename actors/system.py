@@ -37,6 +37,7 @@ from tempolite.actors.retention import RetentionActor
 from tempolite.actors.run_lines import RunLines
 from tempolite.actors.run_store import RunStore
 from tempolite.actors.running_marks import RunningMarks, marks_path
+from tempolite.actors.saga_coordinator import SagaCoordinator
 from tempolite.actors.schedule_store import ScheduleStore
 from tempolite.actors.scheduler import SchedulerActor
 from tempolite.actors.side_effects import SideEffectActor
@@ -114,6 +115,7 @@ class ActorSystem:
         self.side_effects = SideEffectActor(
             self._options.interpreter, is_inline=self._options.seed is not None, **failure
         )
+        self.sagas = SagaCoordinator(on_actor_failure=self.supervisor.on_child_failure)
         limits = {queue.name: queue.max_runs for queue in self._options.queues if queue.max_runs is not None}
         self.directory = Directory(
             store, lines=RunLines(limits), residents_max=self._options.residents_max, **failure
@@ -127,12 +129,13 @@ class ActorSystem:
             directory=self.directory.actor_ref,
             timers=self.timers.actor_ref,
             side_effects=self.side_effects.actor_ref,
+            sagas=self.sagas.actor_ref,
             pool_of=self.pool_of,
             now_us=self._options.clock.now_us,
         )
         self.supervisor.launch(self._dispatcher)
         self.supervisor.add(self.persistence, self._commits)
-        for actor in (self.side_effects, self.timers):
+        for actor in (self.side_effects, self.timers, self.sagas):
             self.supervisor.add(actor, self._dispatcher)
         self.marks = RunningMarks(marks_path(self.file), was_clean=self.persistence.was_clean)
         for queue in self._options.queues:

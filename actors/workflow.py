@@ -23,6 +23,7 @@ from tempolite.actors.messages import (
     ActivityEnded,
     ActivityLost,
     ActivityNext,
+    AdviseSaga,
     Begin,
     CancelActivities,
     CancelTimer,
@@ -39,6 +40,7 @@ from tempolite.actors.messages import (
     RunLeft,
     RunSideEffect,
     RunStopped,
+    SagaAdvice,
     SetTimer,
     SideEffectEnded,
     StartRun,
@@ -77,7 +79,7 @@ class ToQueue(msgspec.Struct, frozen=True, gc=False):
     message: RunActivity | CancelActivities
 
 
-Outgoing = ToQueue | RunSideEffect | SetTimer | CancelTimer | StartRun | Deliver | Answer
+Outgoing = ToQueue | RunSideEffect | AdviseSaga | SetTimer | CancelTimer | StartRun | Deliver | Answer
 
 
 class Execution(Protocol):
@@ -107,7 +109,7 @@ class Routes(msgspec.Struct):
     """Where a workflow actor's messages go.
 
     Attributes:
-        persistence, directory, timers, side_effects: their refs.
+        persistence, directory, timers, side_effects, sagas: their refs.
         pool_of: ref of a queue's pool.
         now_us: wall time.
         retention: told of each end, where finished runs are deleted by themselves.
@@ -117,6 +119,7 @@ class Routes(msgspec.Struct):
     directory: pykka.ActorRef[Any]
     timers: pykka.ActorRef[Any]
     side_effects: pykka.ActorRef[Any]
+    sagas: pykka.ActorRef[Any]
     pool_of: Callable[[str], pykka.ActorRef[Any]]
     now_us: Callable[[], int]
     retention: pykka.ActorRef[Any] | None = None
@@ -197,6 +200,7 @@ class WorkflowActor(Actor):
         ActivityLost,
         ActivityNext,
         SideEffectEnded,
+        SagaAdvice,
         ChildEnded,
         RetryDue,
         TimerDue,
@@ -297,6 +301,8 @@ class WorkflowActor(Actor):
                 self._routes.pool_of(message.queue).tell(message.message)
             case RunSideEffect():
                 self._routes.side_effects.tell(message)
+            case AdviseSaga():
+                self._routes.sagas.tell(message)
             case SetTimer() | CancelTimer():
                 self._routes.timers.tell(message)
             case StartRun() | Deliver():

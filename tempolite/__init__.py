@@ -80,9 +80,13 @@ if TYPE_CHECKING:
     from tempolite.execution.context import WorkflowContext as WorkflowContext
     from tempolite.execution.infos import ActivityInfo as ActivityInfo
     from tempolite.execution.infos import ChildWorkflowInfo as ChildWorkflowInfo
+    from tempolite.execution.infos import SagaInfo as SagaInfo
     from tempolite.execution.infos import SideEffectInfo as SideEffectInfo
     from tempolite.execution.infos import SignalInfo as SignalInfo
     from tempolite.execution.infos import TimerInfo as TimerInfo
+    from tempolite.saga import Saga as Saga
+    from tempolite.saga_context import CompensationContext as CompensationContext
+    from tempolite.saga_context import TransactionContext as TransactionContext
 
 _HOMES = {
     "tempolite.actors.controls": (
@@ -154,10 +158,13 @@ _HOMES = {
     "tempolite.execution.infos": (
         "ActivityInfo",
         "ChildWorkflowInfo",
+        "SagaInfo",
         "SideEffectInfo",
         "SignalInfo",
         "TimerInfo",
     ),
+    "tempolite.saga": ("Saga",),
+    "tempolite.saga_context": ("CompensationContext", "TransactionContext"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -10,6 +10,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from tempolite.activity_context import ActivityContext
 from tempolite.actors.frames import About
 from tempolite.actors.job_link import JobLink
@@ -18,6 +20,7 @@ from tempolite.codec import JsonCodec, load_shipped, resolve_name
 from tempolite.core.failure import Failure
 from tempolite.errors import PayloadTooLarge
 from tempolite.failures import capture_failure
+from tempolite.saga_context import SagaContext, StepInput, StepOutput, Stored, context_of, encode, opened
 
 INTERPRETER = f"{__name__}:ActivityRunner"
 OWN_FRAMES = 2
@@ -78,11 +81,17 @@ class ActivityRunner:
         """Runs it here and now; an ``async def`` on a loop of its own."""
         if loaded.is_async:
             return asyncio.run(self.run_async(loaded, args, about, link))
+        if (step := opened(args)) is not None:
+            tx, positional = self._saga_step(loaded, step, about, link)
+            return self._enclosed(loaded, loaded.function(tx, *positional), tx)
         positional, named = _arguments(loaded, args, about, link)
         return self._encoded(loaded, loaded.function(*positional, **named))
 
     async def run_async(self, loaded: Loaded, args: bytes, about: About, link: JobLink) -> bytes:
         """Awaits it."""
+        if (step := opened(args)) is not None:
+            tx, positional = self._saga_step(loaded, step, about, link)
+            return self._enclosed(loaded, await loaded.function(tx, *positional), tx)
         positional, named = _arguments(loaded, args, about, link)
         return self._encoded(loaded, await loaded.function(*positional, **named))
 
@@ -90,6 +99,19 @@ class ActivityRunner:
         """An error as data; never raises. What it holds may be of types that came with its callable."""
         codec = self._codec if loaded is None else loaded.codec
         return capture_failure(error, codec, skip_frames=OWN_FRAMES)
+
+    def _saga_step(
+        self, loaded: Loaded, step: StepInput, about: About, link: JobLink
+    ) -> tuple[SagaContext, tuple[Any, ...]]:
+        """The context and the arguments of a saga's step."""
+        stored = Stored(loaded.codec, step.stored, self._payload_limit)
+        positional, _ = loaded.codec.decode_call(bytes(step.call))
+        return context_of(step, stored, _about_attempt(loaded, about, link)), positional
+
+    def _enclosed(self, loaded: Loaded, value: Any, tx: SagaContext) -> bytes:
+        """What a saga's step gave, and what it stored."""
+        result = msgspec.Raw(self._encoded(loaded, value))
+        return encode(StepOutput(result, tx.stored.new))
 
     def _encoded(self, loaded: Loaded, value: Any) -> bytes:
         if inspect.isawaitable(value):
@@ -137,13 +159,17 @@ def _arguments(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     positional, named = loaded.codec.decode_call(args)
     if loaded.takes_context:
-        link.listens = True
-        context = ActivityContext(
-            about.workflow,
-            about.step,
-            about.attempt,
-            about.idempotency_key,
-            Connected(loaded.codec, about, link),
-        )
-        positional = (context, *positional)
+        positional = (ActivityContext(**_about_attempt(loaded, about, link)), *positional)
     return positional, named
+
+
+def _about_attempt(loaded: Loaded, about: About, link: JobLink) -> dict[str, Any]:
+    """What every context has."""
+    link.listens = True
+    return {
+        "workflow_id": about.workflow,
+        "step": about.step,
+        "attempt": about.attempt,
+        "idempotency_key": about.idempotency_key,
+        "surroundings": Connected(loaded.codec, about, link),
+    }

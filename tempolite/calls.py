@@ -7,12 +7,14 @@ import functools
 import hashlib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from types import FunctionType
 from typing import Any
 
 from tempolite.actors.frames import Shipping
 from tempolite.codec import dump_callable, importable_name
+from tempolite.core.retry import RetryPolicy
 from tempolite.definitions import (
     Activity,
     ActivityOptions,
@@ -60,6 +62,7 @@ class Described:
         callable: what is called in the end.
         name: recorded for it.
         names: the name and all aliases.
+        signature: its own, context included.
         shape: its arguments.
         takes_context: its first parameter is the context.
         is_async: it must be awaited.
@@ -72,7 +75,7 @@ class Described:
         self.callable = callable_part(target.fn if isinstance(target, Declared) else target)
         self.name = name or callable_name(self.callable)
         self.names = frozenset((self.name, *aliases))
-        signature = _signature(self.callable)
+        self.signature = signature = _signature(self.callable)
         self.takes_context = _takes_context(self.callable, signature, contexts)
         self.shape = _shape(signature, skip_first=self.takes_context)
         self.is_async = inspect.iscoroutinefunction(
@@ -100,6 +103,35 @@ class ActivityCall(Described):
         other = copy.copy(self)
         other._types, other._shipping = homeless, None
         return other
+
+    def with_options(
+        self, retry: RetryPolicy | None = None, timeout: float | timedelta | None = None
+    ) -> ActivityCall:
+        """This one, with these options where they are given.
+
+        Raises:
+            InvalidArguments: one is out of range.
+        """
+        mine, other = self.options, copy.copy(self)
+        other.options = replace(
+            mine,
+            retry=mine.retry if retry is None else retry,
+            timeout=mine.timeout if timeout is None else timeout,
+        )
+        return other
+
+    def check_with_context(self, args: tuple[Any, ...]) -> None:
+        """Refuses arguments that the call would refuse where its first one is a saga's context.
+
+        Raises:
+            InvalidArguments: wrong count.
+        """
+        try:
+            self.signature.bind(None, *args)
+        except TypeError as error:
+            raise InvalidArguments(
+                f"{self.name}{self.signature}, called with its context and {args!r}: {error}"
+            ) from None
 
     def shipping(self) -> Shipping:
         """How it travels to a worker: by name where one leads to it, else by value.

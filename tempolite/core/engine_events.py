@@ -5,7 +5,7 @@ They belong to no run. The log of all events shows them with an empty workflow i
 
 from __future__ import annotations
 
-from tempolite.core.events import Body
+from tempolite.core.event_body import Body
 from tempolite.core.identifiers import StreamId
 
 ENGINE_STREAM = StreamId(0)

@@ -4,8 +4,8 @@ An :class:`Entry` is one line of history: where it stands, which step it speaks 
 past tense, frozen and complete; a body's class name is the ``type`` column, its fields are the ``payload``
 column as JSON. Values of user code stand in it as JSON of the codec (``Raw``), so that SQL can read them.
 
-Adding a kind of event is adding a class here and to ``BODIES``; the type checker then names every place
-that has to know it.
+Adding a kind of event is adding a class here (a saga's stand in ``saga_events.py``) and to ``AnyBody``; the
+type checker then names every place that has to know it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,22 @@ from typing import Literal
 
 import msgspec
 
+from tempolite.core.event_body import Body
 from tempolite.core.failure import Failure
 from tempolite.core.identifiers import StepKey
 from tempolite.core.queues import DEFAULT_QUEUE
 from tempolite.core.retry import RetrySpec
+from tempolite.core.saga_events import (
+    SagaCancelled,
+    SagaCompleted,
+    SagaRolledBack,
+    SagaScheduled,
+    SagaStepCompleted,
+    SagaStepScheduled,
+    SagaUndoFailed,
+    SagaUndone,
+    SagaUndoScheduled,
+)
 
 OnParentClose = Literal["cancel", "abandon"]
 
@@ -29,10 +41,6 @@ NO_VALUE = msgspec.Raw()
 def optional_value(encoded: bytes) -> msgspec.Raw:
     """A value of user code, or none where it is empty."""
     return msgspec.Raw(encoded) if encoded else NO_VALUE
-
-
-class Body(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What happened, without where and when."""
 
 
 # ── the run ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -58,7 +66,7 @@ class RunCreated(Body, frozen=True):
     held: bool = False
     """It waits for its queue's ``max_runs``."""
     detached: bool = False
-    versions: dict[str, int] = {}
+    versions: dict[str, int] = msgspec.field(default_factory=dict)
     retried_from: str | None = None
     forked_from: str | None = None
 
@@ -318,6 +326,15 @@ AnyBody = (
     | ConditionDecided
     | ConditionFailed
     | VersionMarked
+    | SagaScheduled
+    | SagaStepScheduled
+    | SagaStepCompleted
+    | SagaCancelled
+    | SagaCompleted
+    | SagaRolledBack
+    | SagaUndoScheduled
+    | SagaUndone
+    | SagaUndoFailed
 )
 
 CANCELLED_FAILURE = Failure(type_name="tempolite.errors:WorkflowCancelled", message="it was cancelled")

@@ -11,10 +11,11 @@ from enum import StrEnum
 
 import msgspec
 
-from tempolite.core import events
+from tempolite.core import events, saga_events
 from tempolite.core.events import AnyBody, Entry
 from tempolite.core.failure import Failure
 from tempolite.core.identifiers import StepKey
+from tempolite.core.saga_steps import SagaRecord, forget_failed_steps, forget_steps, undone_saga
 from tempolite.core.status import Status
 
 VERSION_PREFIX = "version:"
@@ -35,6 +36,9 @@ class StepKind(StrEnum):
     TIMEOUT = "time-out"
     CONDITION = "condition"
     VERSION = "version"
+    SAGA = "saga"
+    SAGA_STEP = "saga step"
+    SAGA_UNDO = "saga compensation"
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -94,6 +98,10 @@ class StepRecord(msgspec.Struct, gc=False):
     """A timer that nobody waits for any more, in this attempt of the run."""
     is_open: bool = False
     """Scheduled, and neither ended nor given up by a new attempt of the run."""
+    saga: SagaRecord | None = None
+    """Of a saga: what it consists of."""
+    stored: dict[str, bytes] = {}
+    """Of a saga's step: what it stored for the steps after it."""
 
     def take_signs(self, heartbeat: bytes, began_at: int | None) -> None:
         """What an attempt that ended in vain leaves to the next one."""
@@ -298,7 +306,35 @@ class RunState(msgspec.Struct):
                 step = self._open(entry, StepKind.VERSION, entry.step.removeprefix(VERSION_PREFIX))
                 step.version, step.is_open = body.version, False
             case _:
+                self._apply_to_saga(entry, body)
+
+    def _apply_to_saga(self, entry: Entry, body: AnyBody) -> None:
+        match body:
+            case saga_events.SagaScheduled():
+                forget_steps(self.steps, entry.step)
+                self._open(entry, StepKind.SAGA).saga = SagaRecord(body.steps)
+            case saga_events.SagaUndoScheduled():
+                forget_failed_steps(self.steps, undone_saga(entry.step))
+                self._open(entry, StepKind.SAGA_UNDO)
+            case saga_events.SagaStepScheduled():
+                step = self._saga(StepKey(body.saga)).steps[body.index]
+                self._open(entry, StepKind.SAGA_STEP, body.function, bytes(step.args))
+            case saga_events.SagaStepCompleted():
+                self.steps[entry.step].stored = {key: bytes(value) for key, value in body.stored.items()}
+                self._close(entry, Outcome(entry.seq, entry.at, bytes(body.result)))
+            case saga_events.SagaCancelled():
+                self._saga(entry.step).is_cancelled = True
+            case saga_events.SagaCompleted() | saga_events.SagaUndone():
+                self._close(entry, Outcome(entry.seq, entry.at, NOTHING))
+            case saga_events.SagaRolledBack() | saga_events.SagaUndoFailed():
+                self._close(entry, Outcome(entry.seq, entry.at, failure=body.failure))
+            case _:
                 raise AssertionError(f"{type(body).__name__} belongs to the run, not to step {entry.step!r}")
+
+    def _saga(self, key: StepKey) -> SagaRecord:
+        saga = self.steps[key].saga
+        assert saga is not None, f"step {key!r} is no saga"
+        return saga
 
     def _open(self, entry: Entry, kind: StepKind, function: str = "", args: bytes = b"") -> StepRecord:
         known = self.steps.get(entry.step)
@@ -333,6 +369,9 @@ class RunState(msgspec.Struct):
     def _prepare_for_attempt(self, step: StepRecord) -> None:
         """Successes stand and work under way goes on; only what failed is forgotten (P3)."""
         step.is_cancelled = False
+        if step.kind is StepKind.SAGA_STEP:
+            # Its saga says what becomes of it.
+            return
         if step.outcome is not None and (not step.outcome.is_success or _is_time_out(step, step.outcome)):
             step.outcome = None
         elif step.is_open and step.kind is StepKind.TIMEOUT:

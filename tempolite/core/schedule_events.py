@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from tempolite.core.due_times import Timing
-from tempolite.core.events import Body
+from tempolite.core.event_body import Body
 from tempolite.core.identifiers import StepKey
 
 Overlap = Literal["skip", "queue", "cancel"]

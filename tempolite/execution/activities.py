@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,7 +22,7 @@ from tempolite.actors.messages import (
 )
 from tempolite.actors.workflow import ToQueue
 from tempolite.calls import ActivityCall, activity_call
-from tempolite.core import events
+from tempolite.core import events, saga_events
 from tempolite.core.failure import Failure
 from tempolite.core.history import StepKind, StepRecord
 from tempolite.core.identifiers import StepKey
@@ -39,6 +40,7 @@ from tempolite.errors import (
 )
 from tempolite.execution.infos import ActivityInfo
 from tempolite.execution.runner import Fenced
+from tempolite.saga_context import decode_output
 
 if TYPE_CHECKING:
     from tempolite.execution.execution import Execution
@@ -101,12 +103,26 @@ class Activities:
 
     def cancel(self) -> None:
         """The run is being cancelled: what runs is stopped, and that is its outcome."""
-        for queue in {queue for queue in self._log.in_flight.values() if queue}:
-            self._log.send(ToQueue(queue, CancelActivities(self._log.workflow)))
-        for step in list(self._log.state.steps.values()):
-            if step.kind is StepKind.ACTIVITY and step.is_open:
-                self._log.send(CancelTimer(self._log.workflow, f"retry {step.key}"))
-                self._give_up(step, failure_of(WorkflowCancelled, f"activity {step.key!r} was cancelled"))
+        steps = self._log.state.steps.values()
+        self.stop([step for step in steps if step.kind is StepKind.ACTIVITY and step.is_open])
+
+    def go_on(self, step: StepRecord, call: ActivityCall, queue: str) -> None:
+        """A recorded step runs, from where it stands; one under way is left alone."""
+        self._calls[step.key] = call
+        if step.key not in self._log.in_flight:
+            self._dispatch_when_due(step, queue)
+
+    def stop(self, steps: Sequence[StepRecord]) -> None:
+        """Ends these, wherever they run; that is their outcome."""
+        by_queue: dict[str, list[StepKey]] = {}
+        for step in steps:
+            if step.key in self._log.in_flight:
+                by_queue.setdefault(self._log.in_flight[step.key], []).append(step.key)
+        for queue, keys in by_queue.items():
+            self._log.send(ToQueue(queue, CancelActivities(self._log.workflow, tuple(keys))))
+        for step in steps:
+            self._log.send(CancelTimer(self._log.workflow, f"retry {step.key}"))
+            self._give_up(step, failure_of(WorkflowCancelled, f"{step.kind} {step.key!r} was cancelled"))
 
     def take_end(self, message: ActivityEnded) -> None:
         """An attempt returned or failed."""
@@ -118,8 +134,8 @@ class Activities:
             return
         assert message.result is not None, "an attempt ends with a value or a failure"
         self._log.in_flight.pop(step.key, None)
-        self._log.record(events.ActivityCompleted(msgspec.Raw(message.result)), step.key, message.attempt)
-        self._steps.offer(step.key)
+        self._log.record(_completed(step, message.result), step.key, message.attempt)
+        self._offer(step)
 
     def take_loss(self, message: ActivityLost) -> None:
         """A worker process died under an attempt, which is not used up by that."""
@@ -174,7 +190,12 @@ class Activities:
     def _give_up(self, step: StepRecord, failure: Failure) -> None:
         self._log.in_flight.pop(step.key, None)
         self._log.record(events.ActivityFailed(failure), step.key, step.attempts + 1)
-        self._steps.offer(step.key)
+        self._offer(step)
+
+    def _offer(self, step: StepRecord) -> None:
+        # The code never asks for a saga's step: it waits for the saga.
+        if step.kind is not StepKind.SAGA_STEP:
+            self._steps.offer(step.key)
 
     def _current_attempt(self, key: StepKey, schedule: int, attempt: int) -> StepRecord | None:
         """The step, if that is the attempt that we wait for; a late answer of another one is dropped (P6)."""
@@ -195,6 +216,8 @@ class Activities:
         log, call = self._log, self._calls[step.key]
         log.in_flight[step.key] = queue
         options, run = call.options, log.state.created.run
+        is_of_saga = step.kind is StepKind.SAGA_STEP
+        args = self._execution.sagas.input_of(step) if is_of_saga else step.args
         job = ActivityJob(
             log.actor,
             log.workflow,
@@ -202,7 +225,7 @@ class Activities:
             step.scheduled_seq,
             step.attempts + 1,
             call,
-            step.args,
+            args,
             f"{log.workflow}:{run}:{step.key}:{step.scheduled_seq}",
             options.timeout_s,
             options.grace_s,
@@ -224,6 +247,13 @@ def deadline_of(options: ActivityOptions, began_at: int | None) -> int | None:
     if options.deadline_s is None or began_at is None:
         return None
     return began_at + round(options.deadline_s * 1e6)
+
+
+def _completed(step: StepRecord, result: bytes) -> events.ActivityCompleted | saga_events.SagaStepCompleted:
+    if step.kind is not StepKind.SAGA_STEP:
+        return events.ActivityCompleted(msgspec.Raw(result))
+    output = decode_output(result)
+    return saga_events.SagaStepCompleted(output.result, output.stored)
 
 
 def worker_lost(losses: int, cause: str) -> Failure:

@@ -54,6 +54,7 @@ class Code:
             and state.began_at is not None
             and not state.is_held
             and state.retry_at is None
+            and not self._execution.ending.is_postponed
         )
 
     def run(self) -> None:

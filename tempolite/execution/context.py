@@ -13,6 +13,7 @@ from tempolite.activity_context import ActivityContext
 from tempolite.execution.infos import (
     ActivityInfo,
     ChildWorkflowInfo,
+    SagaInfo,
     SideEffectInfo,
     SignalInfo,
     StepInfo,
@@ -21,6 +22,7 @@ from tempolite.execution.infos import (
 
 if TYPE_CHECKING:
     from tempolite.execution.execution import Execution
+    from tempolite.saga import Saga
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -87,6 +89,28 @@ class _Context:
     def side_effect(self, step: str, fn: Callable[[], R], /) -> SideEffectInfo[R]:
         """Runs a small non-deterministic call once, in the engine's process, and records its value."""
         return self._execution.side_effects.schedule(step, fn)
+
+    def saga(self, step: str, saga: Saga, /) -> SagaInfo[tuple[Any, ...]]:
+        """Runs a saga: its transactions in order, and where one fails the compensations of those before it.
+
+        Its value is the tuple of what the transactions gave. Where it fails the error is ``SagaCompensated``,
+        with the failure as ``__cause__``, or ``SagaFailed`` where undoing failed too.
+
+        Raises:
+            InvalidArguments, NotStorable, QueueNotFound: as :meth:`activity`.
+        """
+        return self._execution.sagas.schedule(step, saga)
+
+    def compensate_saga(self, step: str, /) -> SagaInfo[None]:
+        """Undoes a completed saga: its compensations, in reverse order.
+
+        Args:
+            step: the saga's, as ``info.step`` has it.
+
+        Raises:
+            InvalidState: its value was not seen yet, it failed, or this was asked for already.
+        """
+        return self._execution.sagas.compensate(step)
 
     @overload
     def workflow(

@@ -27,24 +27,49 @@ class NextRun(BaseException):
 
 
 class Ending:
-    """Records how a run ends, and tells who has to know."""
+    """Records how a run ends, and tells who has to know.
+
+    Attributes:
+        is_postponed: the code of a cancelled run is at its end, and its sagas are being compensated.
+    """
 
     def __init__(self, execution: Execution) -> None:
         self._execution = execution
         self._log, self._services = execution.log, execution.services
         self._next_args: bytes | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """The code begins anew, and comes to its end once more."""
+        self.is_postponed = False
+        self._postponed: Failure | None = None
 
     def conclude(self, result: Any, error: BaseException | None) -> None:
         """The code returned or raised."""
         if self._log.state.is_cancelling:
             is_clean = error is None or isinstance(error, (Cancelled, NextRun))
-            self.cancelled(None if is_clean or error is None else self._services.capture(error))
+            self._cancel_after_sagas(None if is_clean or error is None else self._services.capture(error))
         elif self._next_args is not None:
             self._continue(self._next_args)
         elif error is not None:
             self.failed(self._services.capture(error))
         else:
             self._complete(result)
+
+    def _cancel_after_sagas(self, failure: Failure | None) -> None:
+        """What the sagas did is undone first; a crash meanwhile brings the code here again."""
+        self._execution.sagas.cancel()
+        if self._execution.sagas.are_under_way:
+            self.is_postponed, self._postponed = True, failure
+        else:
+            self.cancelled(failure)
+
+    def take_postponed(self) -> None:
+        """Ends a cancelled run whose sagas were waited for, once they are through."""
+        is_over = self._log.state.is_finished or self._log.ended is not None
+        if self.is_postponed and not is_over and not self._execution.sagas.are_under_way:
+            self.is_postponed = False
+            self.cancelled(self._postponed)
 
     def failed(self, failure: Failure) -> None:
         """The code raised: another attempt, if the policy has one left."""

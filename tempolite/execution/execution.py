@@ -18,6 +18,7 @@ from tempolite.actors.messages import (
     Begin,
     ChildEnded,
     RetryDue,
+    SagaAdvice,
     SetTimer,
     SideEffectEnded,
     TimerDue,
@@ -38,6 +39,7 @@ from tempolite.execution.handlers import Handlers
 from tempolite.execution.requests import Requests
 from tempolite.execution.run_log import RUN_STEP, RunLog
 from tempolite.execution.runner import Fenced
+from tempolite.execution.sagas import Sagas
 from tempolite.execution.side_effects import SideEffects
 from tempolite.execution.signals import Signals
 from tempolite.execution.steps import Steps
@@ -88,6 +90,7 @@ class Execution:
         self.steps = Steps(self.log, services)
         self.activities = Activities(self)
         self.side_effects = SideEffects(self)
+        self.sagas = Sagas(self)
         self.children = Children(self)
         self.timers = Timers(self)
         self.signals = Signals(self)
@@ -121,7 +124,9 @@ class Execution:
         for message in mail:
             self._take(message)
         self.settle()
+        self.ending.take_postponed()
         self.requests.take_waiting()
+        self.sagas.look()
         self._strand_if_unknown()
         turn = self.log.turn()
         turn.has_work = turn.has_work or self.requests.are_waiting
@@ -146,6 +151,7 @@ class Execution:
         self.code.stop()
         self.steps.clear()
         self.activities.clear()
+        self.sagas.clear()
 
     # ── for the parts ───────────────────────────────────────────────────────────────────────────────────
 
@@ -210,6 +216,8 @@ class Execution:
         self.handlers.begin()
         self.signals.begin()
         self.conditions.begin()
+        self.sagas.begin()
+        self.ending.begin()
 
     def set_status(self, text: str, progress: float | None) -> None:
         """The code says how far it is; on a replay it has said so before."""
@@ -275,6 +283,8 @@ class Execution:
                 self.activities.take_end(message)
             case SideEffectEnded():
                 self.side_effects.take_end(message)
+            case SagaAdvice():
+                self.sagas.take_advice(message)
             case ActivityLost():
                 self.activities.take_loss(message)
             case ActivityNext():

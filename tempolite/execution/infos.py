@@ -150,6 +150,10 @@ class TimerInfo(StepInfo[None]):
             self.on_done()
 
 
+class SagaInfo(StepInfo[R]):
+    """A saga, and the tuple of what its transactions gave; or the compensation of one, which gives None."""
+
+
 class ConditionInfo(StepInfo[bool]):
     """A condition that the code waits for."""
 

@@ -154,6 +154,7 @@ class Requests:
         if self._execution.code.may_run and not state.problem:
             self._execution.steps.insert(self._log.state.seq)
             self._execution.activities.cancel()
+            self._execution.sagas.cancel()
         else:
             # Its code has not begun, waits for its next attempt, or can't go on: there is nobody to tell.
             self._execution.ending.cancelled(None)

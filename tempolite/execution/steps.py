@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tempolite.core.history import VERSION_PREFIX, Outcome, StepKind, StepRecord
 from tempolite.core.identifiers import StepKey, step_key
+from tempolite.core.saga_steps import COMPENSATION_PREFIX, TRANSACTION_PREFIX, UNDO_PREFIX
 from tempolite.errors import (
     ActivityError,
     InvalidArguments,
@@ -22,6 +23,7 @@ from tempolite.errors import (
 )
 from tempolite.execution.run_log import RUN_STEP
 from tempolite.execution.runner import Fenced
+from tempolite.execution.saga_outcomes import add_errors, values_of
 from tempolite.failures import rebuild_failure
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ WAITED_FOR_IN_VAIN = (StepKind.SIGNAL, StepKind.CONDITION)
 SIGNAL_PREFIX = "signal:"
 TIMEOUT_PREFIX = "time-out:"
 ASYNCIO_PREFIX = "asyncio:"
-OWN_PREFIXES = (SIGNAL_PREFIX, TIMEOUT_PREFIX, ASYNCIO_PREFIX, VERSION_PREFIX)
+SAGA_PREFIXES = (TRANSACTION_PREFIX, COMPENSATION_PREFIX, UNDO_PREFIX)
+OWN_PREFIXES = (SIGNAL_PREFIX, TIMEOUT_PREFIX, ASYNCIO_PREFIX, VERSION_PREFIX, *SAGA_PREFIXES)
 """Beginnings of keys that the engine gives, for what has no name of the user's."""
 
 _OCCURRENCE_SUFFIX = re.compile(r"#\d+$")
@@ -179,7 +182,9 @@ class Steps:
         return [
             f"{step.kind} {key!r}"
             for key, step in state.steps.items()
-            if step.scheduled_seq > state.began_seq and key not in self._infos and step.kind != "version"
+            if step.scheduled_seq > state.began_seq
+            and key not in self._infos
+            and step.kind not in (StepKind.VERSION, StepKind.SAGA_STEP)
         ]
 
     def next_ready(self) -> tuple[int, StepKey] | None:
@@ -224,8 +229,10 @@ class Steps:
             # Nearly all are.
             return self._services.codec.decode(outcome.result)
         match step.kind:
-            case StepKind.TIMER | StepKind.TIMEOUT:
+            case StepKind.TIMER | StepKind.TIMEOUT | StepKind.SAGA_UNDO:
                 return None
+            case StepKind.SAGA:
+                return values_of(self._log.state.steps, step.key, self._services.codec)
             case StepKind.CONDITION:
                 return outcome.result == b"true"
             case _:
@@ -235,13 +242,15 @@ class Steps:
         assert outcome.failure is not None, "asked of failures only"
         if outcome.cancelled:
             return WorkflowCancelled(f"child workflow {step.child!r} was cancelled")
-        return rebuild_failure(
+        error = rebuild_failure(
             outcome.failure,
             self._services.codec,
             step=step.key,
             attempt=step.attempts + 1 if step.kind is StepKind.ACTIVITY else 0,
             fallback=WorkflowFailed if step.kind is StepKind.CHILD else ActivityError,
         )
+        add_errors(error, self._log.state.steps, step, self._services.codec)
+        return error
 
 
 def _disagreement(step: StepRecord, kind: StepKind, names: frozenset[str]) -> str:

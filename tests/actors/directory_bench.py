@@ -103,18 +103,19 @@ class DirectoryBench:
             residents_max=residents_max,
             on_actor_failure=self._on_failure,
         )
-        self.timers, self.side_effects, self.pool = (
-            Collector(self.log, name) for name in ("timers", "side effects", "pool")
+        self.timers, self.side_effects, self.sagas, self.pool = (
+            Collector(self.log, name) for name in ("timers", "side effects", "sagas", "pool")
         )
         self.directory.routes = Routes(
             persistence=self.ledger.actor_ref,
             directory=self.directory.actor_ref,
             timers=self.timers.actor_ref,
             side_effects=self.side_effects.actor_ref,
+            sagas=self.sagas.actor_ref,
             pool_of=lambda queue: self.pool.actor_ref,
             now_us=self.dispatcher.clock.now_us,
         )
-        for actor in (self.ledger, self.directory, self.timers, self.side_effects, self.pool):
+        for actor in (self.ledger, self.directory, self.timers, self.side_effects, self.sagas, self.pool):
             actor.launch(self.dispatcher)
 
     def _on_failure(self, _actor: Actor, error: BaseException) -> None:

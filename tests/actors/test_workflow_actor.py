@@ -28,7 +28,7 @@ from tests.actors.probes import Collector
 from tests.actors.scripted_run import BUSY, FINISH, IDLE, ScriptedExecution, Store, poke, word_of
 
 RUN = WorkflowId("w")
-WIRES = ("directory", "timers", "side effects", "gpu", "cpu")
+WIRES = ("directory", "timers", "side effects", "sagas", "gpu", "cpu")
 
 
 class Wire:
@@ -63,6 +63,7 @@ class RunBench:
             directory=self.wires["directory"],
             timers=self.wires["timers"],
             side_effects=self.wires["side effects"],
+            sagas=self.wires["sagas"],
             pool_of=lambda queue: self.wires[queue],
             now_us=self.dispatcher.clock.now_us,
         )

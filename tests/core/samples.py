@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tempolite.core import events
+from tempolite.core import events, saga_events
 from tempolite.core.events import AnyBody
 from tempolite.core.failure import Failure
 from tempolite.core.retry import RetrySpec
@@ -80,4 +80,15 @@ SAMPLES: tuple[AnyBody, ...] = (
     events.ConditionDecided(is_met=True),
     events.ConditionFailed(FAILURE),
     events.VersionMarked(2),
+    saga_events.SagaScheduled(
+        (saga_events.SagaStep("charge", "shop.cards:charge", msgspec.Raw(b'[["card-1"],{}]'), "shop:refund"),)
+    ),
+    saga_events.SagaStepScheduled("checkout", 1, "shop.cards:refund", "payments", True),
+    saga_events.SagaStepCompleted(msgspec.Raw(b"12.5"), {"receipt": msgspec.Raw(b'"r-1"')}),
+    saga_events.SagaCancelled(),
+    saga_events.SagaCompleted(),
+    saga_events.SagaRolledBack(FAILURE),
+    saga_events.SagaUndoScheduled(),
+    saga_events.SagaUndone(),
+    saga_events.SagaUndoFailed(FAILURE),
 )

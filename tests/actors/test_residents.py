@@ -6,6 +6,7 @@ import pytest
 
 from tempolite.actors.controls import Pause, QueryArrived, Resume
 from tempolite.actors.messages import PutAway
+from tempolite.actors.workflow import Activeness
 from tempolite.core.identifiers import StepKey, WorkflowId
 from tests.actors.directory_bench import DirectoryBench, start_of
 from tests.actors.scripted_run import BUSY, FINISH, IDLE, SLEEP, Store
@@ -62,6 +63,22 @@ def test_runs_with_work_never_leave(seed: int) -> None:
     idle_runs(bench, "idle")
 
     assert bench.residents == names
+
+
+@SEEDS
+def test_the_directory_asks_nobody_to_leave_who_has_work(seed: int) -> None:
+    """A run says so after the turn that began the work; it is no candidate until it says otherwise."""
+    bench = DirectoryBench(seed)
+    idle_runs(bench, "w")
+    residents = bench.directory._residents
+    residents.limit = 0
+
+    residents.note(Activeness(WorkflowId("w"), can_go_on=True, has_work=True, is_active=True))
+    with_work = residents.surplus()
+    residents.note(Activeness(WorkflowId("w"), can_go_on=True, has_work=False, is_active=True))
+
+    assert with_work == []
+    assert residents.surplus() == [residents.live[WorkflowId("w")]]
 
 
 @SEEDS

@@ -107,6 +107,10 @@ class Directory(Actor):
         if message.starter is not None:
             self._store.learn(message.code)
         if (live := self._residents.live.get(workflow)) is not None:
+            if message.starter is not None and live.is_leaving:
+                # Why it leaves is in the mail: a finished one was only looked at, and is no live child.
+                self.actor_ref.tell(message)
+                return LATER
             return self._found(message, StoredRun(workflow, live.stream, live.function, "", live.parent))
         stored = None if message.is_made_up else self._store.find(workflow)
         if stored is not None:
@@ -312,7 +316,7 @@ class Directory(Actor):
     def on_activeness(self, message: Activeness) -> None:
         """Notes whether a run goes on by itself, and whether it may leave."""
         live = self._residents.live.get(message.workflow)
-        if live is None or live.actor.is_under_way:
+        if live is None or not live.actor.stands_by(message):
             # It was told something since then, and says so again after that.
             return
         if not message.is_active:

@@ -189,6 +189,7 @@ class WorkflowActor(Actor):
         self._turn: Turn | None = None
         self._turn_number = 0
         self._has_work = True
+        self._last_word: Activeness | None = None
         execution.attach(self.actor_ref)
 
     def on_start(self) -> None:
@@ -241,6 +242,10 @@ class WorkflowActor(Actor):
         """Whether a turn is being committed, or mail waits for the next one."""
         return bool(self._mail) or self._turn is not None or not self.actor_inbox.empty()
 
+    def stands_by(self, activeness: Activeness) -> bool:
+        """Whether that is its last word, and nothing was told to it since."""
+        return activeness is self._last_word and not self.is_under_way
+
     def on_stop(self) -> None:
         """Fences the code, so that what still runs of it records nothing."""
         self.answer_creation(EngineClosed("the engine was closed before the run was durable"))
@@ -268,7 +273,7 @@ class WorkflowActor(Actor):
         return [message for message in mail if not isinstance(message, (Begin, Committed, CommitFailed))]
 
     def _take_turn(self) -> None:
-        self._taken, self._mail = self._mail, []
+        self._taken, self._mail, self._last_word = self._mail, [], None
         turn = self._execution.advance(self._taken, self._routes.now_us())
         if turn.writes:
             # One uncommitted turn per run: what comes meanwhile waits for the next one.
@@ -292,8 +297,8 @@ class WorkflowActor(Actor):
         elif not turn.has_work or not self._has_work:
             self._has_work = turn.has_work
             workflow = self._execution.workflow
-            activeness = Activeness(workflow, turn.can_go_on, turn.has_work, turn.is_active)
-            self._routes.directory.tell(activeness)
+            self._last_word = Activeness(workflow, turn.can_go_on, turn.has_work, turn.is_active)
+            self._routes.directory.tell(self._last_word)
 
     def _send(self, message: Outgoing) -> None:
         match message:

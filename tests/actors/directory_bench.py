@@ -160,6 +160,11 @@ class DirectoryBench:
         for _ in range(self.random.randrange(most + 1)):
             self.dispatcher.step(advance_time=False)
 
+    @property
+    def residents(self) -> list[str]:
+        """Runs in memory, in the order of their names."""
+        return sorted(self.directory._residents.live)
+
     def run_of(self, workflow: str) -> ScriptedExecution:
         """The latest life of a run."""
         return [each for each in self.store.executions if each.workflow == workflow][-1]
@@ -179,3 +184,13 @@ def start_of(workflow: str, function: str = "f", **fields: Any) -> StartRun:
     created = RunCreated(function=function, args=msgspec.Raw(b"[[],{}]"), seed=1, **fields)
     starter = WorkflowId(created.parent) if created.parent else None
     return StartRun(WorkflowId(workflow), created, starter, **of_start)
+
+
+def answer_of(reply: Reply[Any]) -> Any:
+    """The answer, or the kind of error; None where there is none yet."""
+    if not reply.is_set:
+        return None
+    try:
+        return reply.get(timeout=0)
+    except Exception as error:
+        return type(error)

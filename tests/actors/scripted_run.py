@@ -53,7 +53,7 @@ class Store:
         unreadable: loading these raises.
         unknown: the function of these is not known.
         faults: words at which the next ``advance`` raises, once each.
-        sleeping: those that wait for a timer.
+        moods: what each run waits for, if it waits: one of the words above.
         deferred: those that nobody has enqueued.
         behind: children that don't follow their parent, and whether they are to be cancelled.
         settled: children whose outcome nobody waits for any more.
@@ -65,7 +65,7 @@ class Store:
     unreadable: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
-    sleeping: set[str] = field(default_factory=set)
+    moods: dict[str, str] = field(default_factory=dict)
     deferred: set[str] = field(default_factory=set)
     behind: list[tuple[WorkflowId, bool]] = field(default_factory=list)
     settled: list[str] = field(default_factory=list)
@@ -110,7 +110,8 @@ class Store:
         return [
             run.workflow
             for run in self.runs.values()
-            if run.parent or (run.ended is None and run.status == "RUNNING")
+            if run.parent
+            or (run.ended is None and run.status == "RUNNING" and self.mood_of(run.workflow) == BUSY)
         ]
 
     def in_line(self, limited: Iterable[str]) -> Iterable[InLine]:
@@ -126,7 +127,7 @@ class Store:
 
     def is_sleeping(self) -> bool:
         """Whether a run waits for a timer."""
-        return bool(self.sleeping)
+        return SLEEP in self.moods.values()
 
     def timers(self, from_us: int, before_us: int) -> Iterable[tuple[WorkflowId, StepKey, int]]:
         """None: nobody reads them here."""
@@ -155,13 +156,17 @@ class Store:
         """Notes that nobody waits for a child's outcome any more."""
         return RECORD, (lambda: self.settled.append(child),)
 
-    def write(self, run: StoredRun, words: list[str], *, is_sleeping: bool = False) -> Write:
+    def mood_of(self, workflow: WorkflowId) -> str:
+        """What it waits for; one that waits for nothing is busy."""
+        return self.moods.get(workflow, BUSY)
+
+    def write(self, run: StoredRun, words: list[str], mood: str = BUSY) -> Write:
         """What a turn records: the run as it is then, and the mail that it took."""
 
         def record() -> None:
             self.runs[run.workflow] = run
             self.words.setdefault(run.workflow, []).extend(words)
-            (self.sleeping.add if is_sleeping else self.sleeping.discard)(run.workflow)
+            self.moods[run.workflow] = mood
             if run.status != "PENDING":
                 self.deferred.discard(run.workflow)
 
@@ -228,7 +233,7 @@ class ScriptedExecution:
         self.on_turn: Callable[[list[Any], int], Any] = lambda mail, now_us: None
         self._store, self._run = store, run
         self._is_new = run.workflow not in store.runs
-        self._mood = SLEEP if run.workflow in store.sleeping else BUSY if run.status == "RUNNING" else IDLE
+        self._mood = store.mood_of(run.workflow)
         self._waiting: list[Asked] = []
         store.executions.append(self)
 
@@ -267,7 +272,7 @@ class ScriptedExecution:
         self.discards += 1
 
     def _writes(self, told: list[str]) -> list[Write]:
-        return [self._store.write(self._run, told, is_sleeping=self._mood == SLEEP)]
+        return [self._store.write(self._run, told, self._mood)]
 
     def _obey(self, message: Any) -> None:
         word = word_of(message)

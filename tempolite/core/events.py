@@ -129,7 +129,8 @@ class UpdateAccepted(Body, frozen=True):
 
     name: str
     args: msgspec.Raw
-    result: msgspec.Raw | None = None
+    # Not optional: decoded as ``Raw | None``, JSON that is not null would be refused.
+    result: msgspec.Raw = msgspec.Raw(b"null")
     failure: Failure | None = None
 
 

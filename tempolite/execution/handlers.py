@@ -84,7 +84,7 @@ class Handlers:
         if validator is not None:
             with self._execution.reading():
                 validator(*args, **kwargs)
-        payload, result, failure, error = msgspec.Raw(message.args), None, None, None
+        payload, result, failure, error = msgspec.Raw(message.args), msgspec.Raw(b"null"), None, None
         try:
             result = msgspec.Raw(self._services.encode(handler(*args, **kwargs), "result"))
         except Exception as raised:
@@ -92,7 +92,6 @@ class Handlers:
         self._log.record(events.UpdateAccepted(message.name, payload, result, failure))
         if error is not None:
             raise error
-        assert result is not None, "an update gives a result or an error"
         return bytes(result)
 
     def repeat(self, seq: int) -> None:

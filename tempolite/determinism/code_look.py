@@ -124,7 +124,7 @@ class _Look:
                 if load.value.is_part or not is_handed_on:
                     self._look_into(load.value)
             elif (entry := self._entry(load)) is not None and scan.call_of(load) is not None:
-                self.found.append(Found(code.co_filename, load.starts[1][0], entry.name, entry.instead))
+                self.found.append(Found(code.co_filename, load.starts[0][0], entry.name, entry.instead))
 
     def _look_into(self, inner: _Inner) -> None:
         if not inner.is_looked_at:

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 from tempolite.determinism.forbidden import Forbidden, Index, index
-from tempolite.determinism.places import DEBUGGERS, is_users_doing, outwards, package_of, place_of
+from tempolite.determinism.places import Eyes, is_users_doing, place_of
 from tempolite.errors import NotAllowedInWorkflow
 
 
@@ -32,11 +31,11 @@ class Guard:
     refusal that the code has caught, the rest of the stretch is not looked at: Python takes the hook away.
 
     Args:
-        bases: functions that run workflow code; what is not called by one of them is not looked at.
+        eyes: tell workflow code from other code.
     """
 
-    def __init__(self, bases: tuple[Callable[..., Any], ...]) -> None:
-        self._bases = frozenset(id(base.__code__) for base in bases)
+    def __init__(self, eyes: Eyes) -> None:
+        self._eyes = eyes
         self._index: Index = index()
         self._hook = self._look
 
@@ -74,8 +73,8 @@ class Guard:
         Raises:
             NotAllowedInWorkflow: it is.
         """
-        frames = outwards(caller, self._bases)
-        if any(package_of(frame) in DEBUGGERS for frame in frames):
+        frames = self._eyes.frames(caller)
+        if caller is not None and self._eyes.is_held(caller):
             sys.setprofile(None)
         elif is_users_doing(frames):
             raise NotAllowedInWorkflow(

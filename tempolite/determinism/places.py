@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sysconfig
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 _PATHS = sysconfig.get_paths()
-LIBRARIES = tuple(
-    {_PATHS[kind] + "/" for kind in ("stdlib", "platstdlib", "purelib", "platlib")} | {"<frozen "}
-)
-"""Code under these was written by somebody else than the user."""
+INSTALLED = tuple({_PATHS[kind] + "/" for kind in ("purelib", "platlib")})
+"""Code under these may be the user's, but is most often somebody else's."""
+STANDARD = tuple({_PATHS[kind] + "/" for kind in ("stdlib", "platstdlib")} | {"<frozen "})
+"""Code under these comes with Python, but for what is installed there."""
 
 TRUSTED = frozenset(
     {
@@ -40,22 +42,6 @@ def is_trusted(frame: FrameType) -> bool:
     return package_of(frame) in TRUSTED or frame.f_code.co_name == "__del__"
 
 
-def outwards(frame: FrameType | None, bases: frozenset[int]) -> list[FrameType]:
-    """The frames of workflow code from this one outwards; none if this is not within workflow code.
-
-    Args:
-        frame: the innermost.
-        bases: identities of the code that runs workflow code.
-    """
-    frames: list[FrameType] = []
-    while frame is not None:
-        if id(frame.f_code) in bases:
-            return frames
-        frames.append(frame)
-        frame = frame.f_back
-    return []
-
-
 def is_users_doing(frames: list[FrameType]) -> bool:
     """Whether workflow code did this itself, at any depth, and not a package that is trusted.
 
@@ -72,8 +58,44 @@ def is_users_doing(frames: list[FrameType]) -> bool:
     return True
 
 
-def place_of(frames: list[FrameType]) -> str:
-    """``file:line`` of the innermost frame that the user wrote."""
-    users = (frame for frame in frames if not frame.f_code.co_filename.startswith(LIBRARIES))
-    frame = next((frame for frame in users if package_of(frame) != "tempolite"), frames[0])
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+def place_of(frames: list[FrameType]) -> str | None:
+    """``file:line`` of the innermost frame that the user wrote, if there is one."""
+    written = [frame for frame in frames if package_of(frame) != "tempolite" and not _is_standard(frame)]
+    own = (frame for frame in written if not frame.f_code.co_filename.startswith(INSTALLED))
+    frame = next(own, written[0] if written else None)
+    return None if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _is_standard(frame: FrameType) -> bool:
+    file = frame.f_code.co_filename
+    return file.startswith(STANDARD) and not file.startswith(INSTALLED)
+
+
+class Eyes:
+    """Tells where a thread is in workflow code, from its innermost frame.
+
+    Args:
+        bases: functions that run workflow code.
+    """
+
+    def __init__(self, bases: tuple[Callable[..., Any], ...]) -> None:
+        self._bases = frozenset(id(base.__code__) for base in bases)
+
+    def frames(self, frame: FrameType | None) -> list[FrameType]:
+        """Those of workflow code, from this one outwards; none if this is not within workflow code."""
+        frames: list[FrameType] = []
+        while frame is not None:
+            if id(frame.f_code) in self._bases:
+                return frames
+            frames.append(frame)
+            frame = frame.f_back
+        return []
+
+    def place_of(self, frame: FrameType) -> str | None:
+        """``file:line``, or None while nothing of the user's, or an import or the like, is under way."""
+        frames = self.frames(frame)
+        return place_of(frames) if is_users_doing(frames) else None
+
+    def is_held(self, frame: FrameType) -> bool:
+        """Whether a debugger has it."""
+        return any(package_of(each) in DEBUGGERS for each in self.frames(frame))

@@ -20,10 +20,13 @@ from tempolite.actors.futures import Reply
 from tempolite.actors.messages import FunctionRegistered
 from tempolite.actors.running_marks import marks_path
 from tempolite.actors.system import ActorSystem, SystemOptions, new_lock
+from tempolite.actors.watchdog import Watchdog
 from tempolite.actors.worker_process import WorkerSettings
 from tempolite.codec import JsonCodec
 from tempolite.core.queues import DEFAULT_QUEUE, Queue
 from tempolite.core.retry import RetryPolicy
+from tempolite.determinism.guard import Guard, is_under_pytest
+from tempolite.determinism.places import Eyes
 from tempolite.engine.run_messages import Answering, to_run
 from tempolite.engine.run_store import RunsInFile
 from tempolite.errors import (
@@ -34,6 +37,7 @@ from tempolite.errors import (
     StorageFailed,
     WorkflowNotFound,
 )
+from tempolite.execution.runner import BASES
 from tempolite.execution.services import SIGNAL_LIMIT, Limits, Services
 from tempolite.registry import Registry
 from tempolite.store import queries
@@ -65,8 +69,10 @@ class Lifecycle:
         wait_for_lock: bool = False,
         default_retry: RetryPolicy = RetryPolicy(max_attempts=1),  # noqa: B008 - frozen
         resident_workflows: int = RESIDENTS_MAX,
+        turn_limit: float | None = 2.0,
         payload_limit: int = 16 * 2**20,
         signal_limit: int = SIGNAL_LIMIT,
+        debug: bool = False,
     ) -> None:
         self._path = os.fspath(database)
         self.codec = codec or JsonCodec()
@@ -78,6 +84,10 @@ class Lifecycle:
         self._residents_max = _checked_count("resident_workflows", resident_workflows)
         limits = Limits(payload_limit, _checked_count("signal_limit", signal_limit))
         self._services = Services(self.codec, default_retry, limits, self._check_queue, random.Random())
+        eyes = Eyes(BASES)
+        self._watchdog = _watchdog(turn_limit, eyes)
+        if debug or is_under_pytest():
+            self._services.guard = Guard(eyes)
         self._seed: int | None = None
         self._phase = Phase.NEW
         self._lifecycle = new_lock()
@@ -123,6 +133,7 @@ class Lifecycle:
             if self._phase is Phase.STARTED:
                 self._phase = Phase.CLOSED
                 self._system.close(timeout)
+                self._stop_watchdog()
                 self._file.close()
             self._phase = Phase.CLOSED
 
@@ -172,10 +183,22 @@ class Lifecycle:
         try:
             self._system = ActorSystem(self._file, options)
             self._runs = RunsInFile(self._file, self._registry, self._services)
+            self._start_watchdog()
             self._system.start(self._runs)
         except BaseException:
+            self._stop_watchdog()
             self._file.close()
             raise
+
+    def _start_watchdog(self) -> None:
+        # Under a seed everything runs in one thread, whose order no other thread may change.
+        if self._watchdog is not None and self._seed is None:
+            self._services.watch = self._watchdog
+            self._watchdog.start()
+
+    def _stop_watchdog(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.stop()
 
     def _crash(self) -> None:
         """Drops the engine as SIGKILL would; for tests."""
@@ -184,6 +207,7 @@ class Lifecycle:
                 self._phase = Phase.CLOSED
                 self._failure = EngineCrashed("the engine was killed by its test")
                 self._system.crash(self._failure)
+                self._stop_watchdog()
                 self._file.close()
 
     def _on_failure(self, error: Exception) -> None:
@@ -295,6 +319,15 @@ def _checked_count(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise InvalidArguments(f"{name} is {value!r}, expected an int from 0")
     return value
+
+
+def _watchdog(turn_limit: float | None, eyes: Eyes) -> Watchdog | None:
+    if turn_limit is None:
+        return None
+    is_number = isinstance(turn_limit, (int, float)) and not isinstance(turn_limit, bool)
+    if not is_number or not 0 < turn_limit < float("inf"):
+        raise InvalidArguments(f"turn_limit is {turn_limit!r}, expected seconds above 0, or None")
+    return Watchdog(turn_limit, eyes)
 
 
 def _with_default(queues: Iterable[Queue]) -> dict[str, Queue]:

@@ -88,7 +88,8 @@ class RunsInFile:
         if call is None:
             raise NotRegistered(f"workflow {workflow!r}: function {function!r} is not known to this engine")
         stored = StoredRun(workflow, StreamId(stream), function, "")
-        return Execution(workflow, stored.stream, call, self._services, fold(self._entries(stored)))
+        services = self._services.for_debugging()
+        return Execution(workflow, stored.stream, call, services, fold(self._entries(stored)))
 
     def new_stream(self) -> StreamId:
         """A stream that was never used."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import greenlet
 
 from tempolite.errors import Cancelled, NotAllowedInWorkflow
-from tempolite.execution.workflow_loop import LoopTime, new_loop, running
+from tempolite.execution.workflow_loop import LoopTime, WorkflowLoop, new_loop, running
 
 logger = logging.getLogger("tempolite")
 
@@ -207,3 +207,12 @@ class CoroutineRunner:
             self.result = None if self.error else task.result()
         with running(self._loop):
             self._loop.end_tasks()
+
+
+def call_into(results: list[Any], function: Callable[[], Any]) -> None:
+    """Calls a function that the code gave: a handler, a condition."""
+    results.append(function())
+
+
+BASES = (GreenletRunner._main, WorkflowLoop.run_ready, WorkflowLoop.end_tasks, call_into)
+"""What workflow code is called by: whatever stands above these on the stack is the code's doing."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
 
 import msgspec
 
@@ -33,6 +35,22 @@ class Limits(msgspec.Struct, frozen=True):
     signals: int = SIGNAL_LIMIT
 
 
+class Watch(Protocol):
+    """Runs workflow code, and ends what takes too long."""
+
+    def run(self, code: Callable[[], None], is_replayed: Callable[[], bool]) -> str:
+        """Runs it; returns why it was ended, or nothing."""
+        ...
+
+
+class Unwatched:
+    """Lets code take the time that it takes."""
+
+    def run(self, code: Callable[[], None], is_replayed: Callable[[], bool]) -> str:
+        code()
+        return ""
+
+
 class Services:
     """Shared by all executions of an engine.
 
@@ -46,6 +64,8 @@ class Services:
     Attributes:
         new_stream: gives a stream that was never used.
         is_known_signal: whether a workflow has had a signal of that name and ``dedup``.
+        guard: entered around workflow code; refuses calls that must not be made there.
+        watch: runs workflow code.
         is_forgetful: the code is run through its history again at every turn; for tests of replay.
     """
 
@@ -67,6 +87,14 @@ class Services:
         self.check_queue = check_queue
         self.limits = limits
         self._randomness = randomness
+        self.guard: AbstractContextManager[Any] = nullcontext()
+        self.watch: Watch = Unwatched()
+
+    def for_debugging(self) -> Services:
+        """The same for code that is run to be looked at: it takes its time, and nobody watches it."""
+        other = copy.copy(self)
+        other.guard, other.watch = nullcontext(), Unwatched()
+        return other
 
     def encode(self, value: Any, path: str) -> bytes:
         """The payload of a value.

@@ -147,7 +147,7 @@ BAD: list[tuple[Any, str, str, int]] = [
     (in_a_lambda, "random.random", "ctx.random", 1),
     (in_an_inner_function, "time.perf_counter", "ctx.now()", 2),
     (handed_on_and_called, "time.perf_counter", "ctx.now()", 2),
-    (over_several_lines, "time.time", "ctx.now()", 3),
+    (over_several_lines, "time.time", "ctx.now()", 2),
     (as_an_argument, "time.time", "ctx.now()", 1),
     (another_loop, "loop.run_in_executor", "ctx.activity", 1),
     (over_a_closure, "time.time", "ctx.now()", 1),

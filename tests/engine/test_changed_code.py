@@ -25,7 +25,7 @@ def refund(effects: str, line: str) -> str:
 
 
 def child(ctx: WorkflowContext, effects: str, line: str) -> str:
-    return note(effects, line)
+    return ctx.activity("note", note, effects, line).get()
 
 
 def double(ctx: WorkflowContext, number: int) -> int:

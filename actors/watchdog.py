@@ -133,10 +133,10 @@ class Watchdog:
             try:
                 code()
             finally:
-                # Nothing is shot from here on: the shooter takes its aim from this list, in one step.
+                # Nothing is shot from here on: the shooter takes its aim from this list, in one step. What
+                # was shot before hits here, since Python looks for it after each call. (To take it back
+                # instead leaves CPython 3.11 looking for it for ever, at every call of every thread.)
                 armed.clear()
-                if stretch.place:
-                    _be_hit()
         except StretchTooLong:
             # It went through the code, or hit at the very end. No other is on its way: a thread has room
             # for one, and the one after this could only have hit where the list had just been cleared.
@@ -154,7 +154,7 @@ class Watchdog:
         seen = -1
         while not self._is_stopping:
             stretch, count = self._stretch, self._count
-            if stretch is not None:
+            if stretch is not None and stretch.armed:
                 self._bell.wait(self._look(stretch))
             elif count != seen:
                 self._bell.wait(self._limit_s / LOOKS_PER_LIMIT)
@@ -209,10 +209,3 @@ class Watchdog:
         pause_s = stretch.pause_s
         stretch.pause_s = min(2 * pause_s, AGAIN_S[1])
         return pause_s
-
-
-def _be_hit() -> None:
-    """Lets an exception through that is on its way to this thread; Python looks for one at each call.
-
-    Taking it back instead leaves CPython 3.11 looking for it for ever, at every call of every thread.
-    """

@@ -13,6 +13,7 @@ import pytest
 
 from tempolite.actors.watchdog import StretchTooLong, Watchdog
 from tests.actors.waiting import wait_until
+from tests.engine.conftest import hang_guard as hang_guard
 
 LIMIT_S = 0.002
 ROUNDS = 400
@@ -25,9 +26,12 @@ class Eyes:
         self.hidden = hidden
         self.is_prompting = is_prompting
         self.looks = 0
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
 
     def place_of(self, frame: FrameType) -> str | None:
         self.looks += 1
+        self.may_go_on.wait(10)
         code = frame.f_code
         return None if code.co_filename != __file__ or code.co_name == self.hidden else "here"
 
@@ -113,6 +117,25 @@ def test_nothing_after_a_stretch_is_hit(make: Make, catches: bool, has_hook: boo
 
     assert True in outcomes
     assert not threading.Event().wait(2 * LIMIT_S)
+    count(1_000)
+
+
+def test_a_shot_that_was_aimed_too_late_is_not_fired(make: Make) -> None:
+    """The stretch ended between the look at it and the shot; it was over its limit all the same."""
+    eyes = Eyes()
+    eyes.may_go_on.clear()
+
+    def code() -> None:
+        while not eyes.looks:
+            pass
+        eyes.looks = 0
+
+    watchdog = make(eyes=eyes)
+
+    watchdog.run(code, live)
+    eyes.may_go_on.set()
+
+    wait_until(lambda: watchdog.is_asleep, "it has fired or not")
     count(1_000)
 
 

@@ -89,7 +89,8 @@ class RunsInFile(DeletableRuns):
         if call is None:
             raise NotRegistered(f"workflow {workflow!r}: function {function!r} is not known to this engine")
         stored = StoredRun(workflow, StreamId(stream), function, "")
-        return Execution(workflow, stored.stream, call, self._services, fold(self._entries(stored)))
+        services = self._services.for_debugging()
+        return Execution(workflow, stored.stream, call, services, fold(self._entries(stored)))
 
     def in_line(self, limited: Iterable[str]) -> Iterable[InLine]:
         """Root runs of these queues that are active, and all that wait to be; oldest first."""

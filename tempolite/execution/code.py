@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tempolite.codec import TypeNotFound
 from tempolite.errors import InvalidArguments, TurnTooLong
 from tempolite.execution.context import AsyncWorkflowContext, WorkflowContext
 from tempolite.execution.run_log import RUN_STEP
-from tempolite.execution.runner import CoroutineRunner, GreenletRunner
+from tempolite.execution.runner import CoroutineRunner, GreenletRunner, call_into
 
 if TYPE_CHECKING:
     from tempolite.calls import WorkflowCall
     from tempolite.execution.execution import Execution
 
 Runner = GreenletRunner | CoroutineRunner
+R = TypeVar("R")
 
 
 class Code:
@@ -59,7 +61,6 @@ class Code:
 
     def run(self) -> None:
         """Runs until it waits for something that has no outcome yet."""
-        services = self._execution.services
         try:
             runner = self._runner
             if runner is None:
@@ -68,10 +69,7 @@ class Code:
                 # Code that waits is woken only with something new for it.
                 return
             while True:
-                with services.guard:
-                    problem = services.watch.run(runner.run, self._steps.is_rerun)
-                if problem:
-                    self._log.halt(problem, TurnTooLong.__name__)
+                self._run_stretch(runner.run)
                 if self._log.ended is not None:
                     # It must not go on: its history disagrees with it, or it took too long.
                     self.stop()
@@ -84,6 +82,8 @@ class Code:
                     return
         except TypeNotFound as error:
             self._log.strand(str(error))
+        except TurnTooLong as error:
+            self.halt(error)
 
     def replay(self) -> Runner | None:
         """Runs a finished run's code through its history; nothing is recorded, nothing leaves."""
@@ -93,9 +93,9 @@ class Code:
         self._log.is_sealed = True
         try:
             runner = self._runner or self._make_runner()
-            runner.run()
+            self._run_stretch(runner.run)
             while not runner.is_done and self._give_next():
-                runner.run()
+                self._run_stretch(runner.run)
         finally:
             self._log.ended, self._log.is_sealed = ended, False
         return runner
@@ -111,8 +111,28 @@ class Code:
         runner, self._runner = self._runner, None
         if runner is not None:
             was_ending, self.is_ending = self.is_ending, True
-            self._execution.services.watch.run(runner.close, self._steps.is_rerun)
+            self._execution.services.watch.run(runner.close, _is_live)
             self.is_ending = was_ending
+
+    def halt(self, error: TurnTooLong) -> None:
+        """It took too long: nothing of it goes on until a person acts."""
+        if self._log.ended is None:
+            self._log.halt(str(error), TurnTooLong.__name__)
+        self.stop()
+
+    def ask(self, function: Callable[[], R], *, may_look: bool = False) -> R:
+        """Calls a function that the code gave, within the same bounds as the code itself.
+
+        Args:
+            function: a handler or a condition.
+            may_look: it changes nothing, so what it looks at makes no difference.
+
+        Raises:
+            TurnTooLong: it took longer than a stretch of code may.
+        """
+        results: list[R] = []
+        self._run_stretch(lambda: call_into(results, function), is_guarded=not may_look)
+        return results[0]
 
     def wait_until(self, is_ready: Callable[[], bool]) -> None:
         """Called by the code: it can't go on before this is true."""
@@ -124,6 +144,13 @@ class Code:
         if not isinstance(self._runner, CoroutineRunner):
             raise InvalidArguments("`await` belongs in an `async def` workflow; in a `def` use .get()")
         return self._runner.new_future()
+
+    def _run_stretch(self, code: Callable[[], None], *, is_guarded: bool = True) -> None:
+        services = self._execution.services
+        with services.guard if is_guarded else nullcontext():
+            problem = services.watch.run(code, self._steps.is_rerun)
+        if problem:
+            raise TurnTooLong(problem)
 
     def _give_next(self) -> bool:
         """Gives the code what it waits for: what was recorded first, else what is decided now."""
@@ -159,3 +186,8 @@ class Code:
             context = WorkflowContext(execution)
             self._runner = GreenletRunner(lambda: function(context, *args, **kwargs))
         return self._runner
+
+
+def _is_live() -> bool:
+    """Code that is being ended does not replay."""
+    return False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tempolite.core import events
 from tempolite.core.history import StepKind
 from tempolite.core.identifiers import StepKey
-from tempolite.errors import InvalidArguments
+from tempolite.errors import InvalidArguments, TurnTooLong
 from tempolite.execution.infos import ConditionInfo
 from tempolite.execution.steps import ANY_FUNCTION
 
@@ -61,7 +61,9 @@ class Conditions:
     def _look_at(self, key: StepKey) -> bool:
         try:
             with self._execution.reading():
-                is_met = bool(self._open[key]())
+                is_met = bool(self._execution.code.ask(self._open[key]))
+        except TurnTooLong:
+            raise
         except Exception as error:
             body: events.ConditionDecided | events.ConditionFailed = events.ConditionFailed(
                 self._execution.services.capture(error)

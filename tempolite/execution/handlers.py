@@ -11,7 +11,7 @@ import msgspec
 from tempolite.actors.controls import QueryArrived, UpdateArrived
 from tempolite.calls import activity_call
 from tempolite.core import events
-from tempolite.errors import HandlerNotFound, InvalidArguments
+from tempolite.errors import HandlerNotFound, InvalidArguments, TurnTooLong
 from tempolite.execution.signals import checked_name
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Handlers:
 
         Raises:
             HandlerNotFound: there is no such handler.
+            TurnTooLong: it took longer than a stretch of code may; the run goes on.
             Exception: what the handler raises.
         """
         self._execution.look_at_code()
@@ -63,7 +64,7 @@ class Handlers:
         args, kwargs = self._services.codec.decode_call(message.args)
         activity_call(handler).shape.check(f"query {message.name!r}", args, kwargs)
         with self._execution.reading():
-            result = handler(*args, **kwargs)
+            result = self._execution.code.ask(lambda: handler(*args, **kwargs), may_look=True)
         return self._services.encode(result, "result")
 
     def update(self, message: UpdateArrived) -> bytes:
@@ -71,6 +72,7 @@ class Handlers:
 
         Raises:
             HandlerNotFound: there is no such handler.
+            TurnTooLong: it took longer than a stretch of code may; if it was the handler, the run is stuck.
             Exception: what the validator raises (nothing is recorded), or the handler (that is recorded).
         """
         # It sees what came before it, as it will on a replay.
@@ -83,10 +85,15 @@ class Handlers:
         activity_call(handler).shape.check(f"update {message.name!r}", args, kwargs)
         if validator is not None:
             with self._execution.reading():
-                validator(*args, **kwargs)
+                self._execution.code.ask(lambda: validator(*args, **kwargs))
         payload, result, failure, error = msgspec.Raw(message.args), events.NO_VALUE, None, None
         try:
-            result = msgspec.Raw(self._services.encode(handler(*args, **kwargs), "result"))
+            value = self._execution.code.ask(lambda: handler(*args, **kwargs))
+            result = msgspec.Raw(self._services.encode(value, "result"))
+        except TurnTooLong as too_long:
+            # How much of it took effect, nobody can say.
+            self._execution.code.halt(too_long)
+            raise
         except Exception as raised:
             error, failure = raised, self._services.capture(raised)
         self._log.record(events.UpdateAccepted(message.name, payload, result, failure))
@@ -104,7 +111,9 @@ class Handlers:
             return
         args, kwargs = self._services.codec.decode_call(bytes(update.args))
         try:
-            known[0](*args, **kwargs)
+            self._execution.code.ask(lambda: known[0](*args, **kwargs))
+        except TurnTooLong:
+            raise
         except Exception:
             if update.failure is None:
                 raise

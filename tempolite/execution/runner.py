@@ -209,5 +209,10 @@ class CoroutineRunner:
             self._loop.end_tasks()
 
 
-BASES = (GreenletRunner._main, WorkflowLoop.run_ready, WorkflowLoop.end_tasks)
+def call_into(results: list[Any], function: Callable[[], Any]) -> None:
+    """Calls a function that the code gave: a handler, a condition."""
+    results.append(function())
+
+
+BASES = (GreenletRunner._main, WorkflowLoop.run_ready, WorkflowLoop.end_tasks, call_into)
 """What workflow code is called by: whatever stands above these on the stack is the code's doing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -38,7 +39,7 @@ class Watch(Protocol):
     """Runs workflow code, and ends what takes too long."""
 
     def run(self, code: Callable[[], None], is_replayed: Callable[[], bool]) -> str:
-        """Runs it to its next wait; returns why it was ended, or nothing."""
+        """Runs it; returns why it was ended, or nothing."""
         ...
 
 
@@ -67,6 +68,8 @@ class Services:
     Attributes:
         new_stream: gives a stream that was never used.
         is_known_signal: whether a workflow has had a signal of that name and ``dedup``.
+        guard: entered around workflow code; refuses calls that must not be made there.
+        watch: runs workflow code.
         is_forgetful: the code is run through its history again at every turn; for tests of replay.
     """
 
@@ -90,6 +93,12 @@ class Services:
         self._randomness = randomness
         self.guard: AbstractContextManager[Any] = nullcontext()
         self.watch: Watch = Unwatched()
+
+    def for_debugging(self) -> Services:
+        """The same for code that is run to be looked at: it takes its time, and nobody watches it."""
+        other = copy.copy(self)
+        other.guard, other.watch = nullcontext(), Unwatched()
+        return other
 
     def encode(self, value: Any, path: str) -> bytes:
         """The payload of a value.

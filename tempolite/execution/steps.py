@@ -86,6 +86,7 @@ class Steps:
         heapq.heapify(self._ready)
         self._held = {key: step.outcome for key, step in state.steps.items() if step.outcome is not None}
         self._infos: dict[StepKey, StepInfo[Any]] = {}
+        self._met: set[StepKey] = set()
         self._occurrences: dict[str, int] = {}
         self.last_step = ""
         self.code_time_us = state.began_at or 0
@@ -98,7 +99,11 @@ class Steps:
         """Whether the code was once further than it is now: this stretch of it does not count as live."""
         # Steps that nobody asked for yet show it. An outcome alone doesn't: it may have come with the one
         # before it, and the code been ended between both.
-        return self.is_replaying and len(self._infos) < len(self._log.state.steps)
+        return self.is_replaying and len(self._infos) + len(self._met) < len(self._log.state.steps)
+
+    def meet(self, key: StepKey) -> None:
+        """The code asked for what has no outcome to wait for."""
+        self._met.add(key)
 
     def next_key(self, name: str) -> StepKey:
         """The key of the next use of a name.

@@ -37,6 +37,7 @@ class Versions:
                 f"workflow {self._log.workflow!r} is at version {version} of {change!r}; this code supports "
                 f"{minimum} to {maximum}"
             )
+        self._execution.steps.meet(key)
         if step is None:
             self._log.record(events.VersionMarked(version), key)
         return version

@@ -173,6 +173,26 @@ def test_a_refusal_fails_the_run_as_any_error_does(engine: Tempolite) -> None:
     assert engine.execute("a", flow).get(timeout=10) == "caught"
 
 
+def test_handlers_and_conditions_are_workflow_code(engine: Tempolite) -> None:
+    """What changes the run's state is the same on replay; a query may look at what it likes."""
+
+    def flow(ctx: WorkflowContext) -> str:
+        ctx.on_query("age", time.time_ns)
+        ctx.on_update("touch", lambda: time.time_ns())
+        ctx.signal("go").get()
+        with pytest.raises(NotAllowedInWorkflow):
+            ctx.wait_until("late", lambda: time.time() > 0)
+        return "done"
+
+    info = engine.execute("a", flow)
+
+    assert info.query("age") > 0
+    with pytest.raises(NotAllowedInWorkflow):
+        info.update("touch")
+    info.signal("go")
+    assert info.get(timeout=10) == "done"
+
+
 @pytest.mark.parametrize("setting", ["setprofile", "settrace"])
 def test_a_host_that_looks_itself_is_left_alone(engine: Tempolite, setting: str) -> None:
     """A profiler, tracer or debugger that is set keeps its place; nothing is refused then."""

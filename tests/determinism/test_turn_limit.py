@@ -14,17 +14,13 @@ import pytest
 
 from tempolite import (
     AsyncWorkflowContext,
-    InvalidArguments,
     Queue,
     Tempolite,
     WorkflowContext,
     WorkflowStuck,
 )
-from tests.actors.waiting import wait_until
-from tests.engine.conftest import EngineMaker
+from tests.determinism.conftest import LIMIT_S
 from tests.engine.gates import Gate, pass_gate
-
-LIMIT_S = 0.2
 
 
 def plain(number: int) -> int:
@@ -106,16 +102,6 @@ ENDLESS = [
     forever_at_the_end,
     forever_when_ended,
 ]
-
-
-@pytest.fixture
-def make_limited(make_engine: EngineMaker) -> Callable[..., Tempolite]:
-    """Makes engines with a short limit, whose workflows may do what they like."""
-
-    def make(*args: Any, **settings: Any) -> Tempolite:
-        return make_engine(*args, **{"turn_limit": LIMIT_S, **settings})
-
-    return make
 
 
 @pytest.fixture
@@ -241,15 +227,15 @@ def test_ended_code_is_fenced(make_limited: Callable[..., Tempolite]) -> None:
 
 def test_many_short_stretches_may_take_long_together(make_limited: Callable[..., Tempolite]) -> None:
     """The limit is that of each stretch, from one wait to the next."""
-    engine = make_limited()
+    engine = make_limited(turn_limit=1.0)
 
     def in_parts(ctx: WorkflowContext) -> int:
-        for _ in range(8):
-            spin(LIMIT_S / 3)
+        for _ in range(30):
+            spin(0.05)
             ctx.activity("plain", plain, 1).get()
-        return 8
+        return 30
 
-    assert engine.execute("a", in_parts).get(timeout=30) == 8
+    assert engine.execute("a", in_parts).get(timeout=30) == 30
 
 
 @pytest.mark.usefixtures("without_hook")
@@ -317,73 +303,53 @@ def test_a_stuck_run_is_stuck_after_a_restart(make_limited: Callable[..., Tempol
         again.get("a").get(timeout=20)
 
 
-@pytest.mark.parametrize("limit", [0, -1, float("inf"), float("nan"), True, "2", [2]])
-def test_a_wrong_limit_is_refused(limit: Any) -> None:
-    """Seconds above 0, or None."""
-    with pytest.raises(InvalidArguments, match="turn_limit"):
-        Tempolite(turn_limit=limit)
+def test_a_resumed_run_goes_on_in_the_same_attempt(make_limited: Callable[..., Tempolite]) -> None:
+    """By replay, after a fix; without one it is stuck again."""
+    is_fixed: list[bool] = []
 
-
-def test_no_limit_makes_no_watchdog(make_engine: EngineMaker) -> None:
-    """``turn_limit=None``: code may take the time that it takes."""
-    engine = make_engine(turn_limit=None)
-
-    assert engine.execute("a", quick).get(timeout=10) == 7
-    assert "tempolite-watchdog" not in names_of_threads()
-
-
-def test_the_watchdog_ends_with_its_engine(make_engine: EngineMaker) -> None:
-    """Closed or dropped."""
-    for end in (Tempolite.close, Tempolite._crash):
-        engine = make_engine()
-        assert "tempolite-watchdog" in names_of_threads()
-        end(engine)
-        assert "tempolite-watchdog" not in names_of_threads()
-
-
-def test_an_idle_engine_wakes_nobody(make_limited: Callable[..., Tempolite]) -> None:
-    """The watchdog sleeps without a time-out until the next stretch, and is there for it."""
-    engine = make_limited()
-    watchdog = engine._watchdog
-    assert watchdog is not None
-    wait_until(lambda: watchdog.is_asleep, "it sleeps before the first run")
-
-    for name in ("a", "b"):
-        assert engine.execute(name, quick).get(timeout=10) == 7
-        wait_until(lambda: watchdog.is_asleep, "it sleeps after a run")
-    with pytest.raises(WorkflowStuck):
-        engine.execute("c", forever).get(timeout=20)
-
-
-def test_an_engine_is_closed_while_code_runs_forever(make_limited: Callable[..., Tempolite]) -> None:
-    """The stretch is ended first; nobody waits for it for ever."""
-    engine = make_limited()
-    started = threading.Event()
-
-    def flow(ctx: WorkflowContext) -> None:
-        started.set()
-        while True:
+    def flow(ctx: WorkflowContext) -> tuple[int, int]:
+        both = [ctx.activity("one", plain, 1), ctx.activity("two", plain, 2)]
+        first = both[0].get()
+        while not is_fixed:
             pass
+        return first + both[1].get(), ctx.attempt
 
-    thread = threading.Thread(target=lambda: engine.execute("a", flow))
-    thread.start()
-    assert started.wait(10)
+    engine = make_limited()
+    info = engine.execute("a", flow)
+    with pytest.raises(WorkflowStuck, match="TurnTooLong"):
+        info.get(timeout=20)
 
-    engine.close(timeout=5)
+    info.resume()
+    with pytest.raises(WorkflowStuck, match="TurnTooLong"):
+        info.get(timeout=20)
+    is_fixed.append(True)
+    info.resume()
 
-    thread.join(10)
-    assert not thread.is_alive()
+    assert info.get(timeout=20) == (3, 1)
+
+
+def test_a_replay_to_look_at_takes_its_time(make_limited: Callable[..., Tempolite]) -> None:
+    """``tp.replay`` runs in the caller's thread: no limit, and no look at what the code calls."""
+    slow: list[bool] = []
+
+    def flow(ctx: WorkflowContext) -> int:
+        number = ctx.activity("plain", plain, 1).get()
+        if slow:
+            spin(3 * LIMIT_S)
+            time.time()
+        return number
+
+    engine = make_limited()
+    engine.execute("a", flow).get(timeout=20)
+    slow.append(True)
+
+    assert engine.replay("a") == 1
 
 
 def spin(seconds: float) -> None:
     """Counts for about that long; no clock, which is not allowed in a workflow."""
     for _ in range(round(seconds * SPINS_PER_S)):
         pass
-
-
-def names_of_threads() -> list[str]:
-    """All that live."""
-    return [thread.name for thread in threading.enumerate()]
 
 
 def spins_per_s() -> float:

@@ -7,15 +7,21 @@ id comes through here, so a message never gets lost between a run that is leavin
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
 from tempolite.actors.actor import LATER, Actor, receives
 from tempolite.actors.attempts import failure_of
-from tempolite.actors.controls import Admit, Asked, Cancel, GiveUp, Pause, Resume, ToRun
+from tempolite.actors.controls import Asked, GiveUp, Resume, ToRun
 from tempolite.actors.deletions import Deletions
-from tempolite.actors.letters import fail_asked, id_is_taken, refuse_finished, wakes_finished
+from tempolite.actors.letters import (
+    fail_asked,
+    id_is_taken,
+    outcome_for_parent,
+    refuse,
+    refuse_finished,
+    wakes_finished,
+)
 from tempolite.actors.messages import (
     CONTINUED,
     AwaitIdle,
@@ -27,11 +33,7 @@ from tempolite.actors.messages import (
     Committed,
     DeleteRuns,
     Deliver,
-    FunctionRegistered,
     PutAway,
-    QueueCreated,
-    Recover,
-    RecoverMore,
     RunEnded,
     RunFinished,
     RunLeft,
@@ -39,7 +41,8 @@ from tempolite.actors.messages import (
     StartRun,
     TryAgain,
 )
-from tempolite.actors.residents import LiveRun, Residents
+from tempolite.actors.recovery import Recovery
+from tempolite.actors.residents import RESIDENTS_MAX, LiveRun, Residents
 from tempolite.actors.run_lines import RunLines
 from tempolite.actors.run_store import RunStore, StoredRun
 from tempolite.actors.waiters import Waiters
@@ -49,18 +52,13 @@ from tempolite.errors import EngineClosed, WorkflowAlreadyExists, WorkflowNotFou
 
 logger = logging.getLogger("tempolite")
 
-RECOVERED_PER_ROUND = 64
-"""Runs brought to life before other mail gets its turn."""
-
 FAILURES_MAX = 3
 """Times that a run's actor may fail before the run is given up until the next start."""
 
 RETRY_COMMIT_S = 0.5
 
-RESIDENTS_MAX = 10_000
 
-
-class Directory(Actor):
+class Directory(Recovery):
     """Brings runs to life and finds them again.
 
     Args:
@@ -78,22 +76,22 @@ class Directory(Actor):
         residents_max: int = RESIDENTS_MAX,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
-        self._store = store
+        super().__init__(store, lines or RunLines({}), **options)
+        self._closed: Exception | None = None
         self.routes: Routes
-        self.lines = lines or RunLines({})
         self._residents = Residents(residents_max)
         self._waiters = Waiters()
         self._failures: dict[WorkflowId, int] = {}
-        self._to_recover: deque[WorkflowId] = deque()
         self._notes: dict[StreamId, RunEnded] = {}
         self._given_up: dict[WorkflowId, RunEnded] = {}
         self._deletions = Deletions(self, store)
-        self._closed: Exception | None = None
 
     def handle_next(self) -> None:
         """The oldest letter; what speaks to a workflow that is being deleted waits until that is decided."""
-        if not self._deletions.hold_next():
+        if self._closed is not None and self.actor_inbox.mail:
+            # What was only told is asked for again at the next start.
+            refuse(self.actor_inbox.mail.popleft(), self._closed)
+        elif not self._deletions.hold_next():
             super().handle_next()
 
     # ── starting ────────────────────────────────────────────────────────────────────────────────────────
@@ -101,8 +99,6 @@ class Directory(Actor):
     @receives(StartRun)
     def on_start_run(self, message: StartRun) -> Any:
         """Starts a run, or finds the one that has the id."""
-        if self._closed is not None:
-            return self._refuse()
         workflow = message.workflow
         if message.starter is not None:
             self._store.learn(message.code)
@@ -123,12 +119,6 @@ class Directory(Actor):
         actor = WorkflowActor(execution, self.routes, replies, on_actor_failure=self._on_workflow_failure)
         place = created.queue, created.priority
         self._launch(actor, LiveRun(actor, execution.stream, created.function, parent, *place))
-        return LATER
-
-    def _refuse(self) -> Any:
-        """Who asked is told why; what was only told ends here, and is asked for again at the next start."""
-        if self.reply_to is not None and self._closed is not None:
-            self.reply_to.fail(self._closed)
         return LATER
 
     def _found(self, message: StartRun, found: StoredRun) -> Any:
@@ -208,14 +198,11 @@ class Directory(Actor):
     @receives(Deliver)
     def on_deliver(self, message: Deliver) -> None:
         """Hands a message to a run, which is brought to life for it; to a finished one it means nothing."""
-        if self._closed is None:
-            self._hand_over(message.workflow, message.message)
+        self._hand_over(message.workflow, message.message)
 
     @receives(ToRun)
     def on_to_run(self, message: ToRun) -> Any:
         """Hands a message to a run that somebody may wait for; answered by the run, once durable."""
-        if self._closed is not None:
-            return self._refuse()
         self._hand_over(message.workflow, Asked(message.message, self.reply_to))
         return LATER
 
@@ -247,8 +234,6 @@ class Directory(Actor):
     @receives(AwaitOutcome)
     def on_await_outcome(self, message: AwaitOutcome) -> Any:
         """Answers when the workflow is finished, stuck or stranded."""
-        if self._closed is not None:
-            return self._refuse()
         workflow = message.workflow
         if workflow in self._given_up:
             return self._given_up[workflow]
@@ -268,8 +253,6 @@ class Directory(Actor):
     @receives(AwaitIdle)
     def on_await_idle(self, _message: AwaitIdle) -> Any:
         """Answers when no run can go on by itself."""
-        if self._closed is not None:
-            return self._refuse()
         assert self.reply_to is not None, "AwaitIdle is asked, not told"
         self._waiters.add_for_rest(self.reply_to)
         self._answer_if_idle()
@@ -283,8 +266,6 @@ class Directory(Actor):
     @receives(DeleteRuns)
     def on_delete_runs(self, message: DeleteRuns) -> Any:
         """Deletes finished workflows; answers with how many once that is durable."""
-        if self._closed is not None:
-            return self._refuse()
         homes = (self._residents.live, self._residents.kept, self._given_up)
         return self._deletions.begin(message, homes, self.routes)
 
@@ -340,8 +321,8 @@ class Directory(Actor):
     def on_run_discarded(self, message: RunDiscarded) -> None:
         """Brings a run to life again whose last turn could not be committed, with the same mail."""
         live = self._residents.forget(message.workflow)
-        if message.is_final or self._closed is not None:
-            fail_asked(message.mail, self._closed or EngineClosed(f"the engine stopped: {message.error}"))
+        if message.is_final:
+            fail_asked(message.mail, EngineClosed(f"the engine stopped: {message.error}"))
             return
         logger.warning(
             "workflow %r: a turn was not committed, it is tried again: %s", message.workflow, message.error
@@ -387,65 +368,13 @@ class Directory(Actor):
         """A root run is not active any more: the next in line are."""
         self._admit(self.lines.leave(workflow, queue))
 
-    def _admit(self, admitted: Iterable[WorkflowId]) -> None:
-        for workflow in admitted:
-            self._hand_over(workflow, Asked(Admit()))
+    def _is_live(self, workflow: WorkflowId) -> bool:
+        return workflow in self._residents.live
 
     def _tell_parent(self, parent: WorkflowId, step: StepKey, ended: RunEnded) -> None:
-        outcome = ChildEnded(
-            step, ended.workflow, ended.result, ended.failure, cancelled=ended.status == "CANCELLED"
-        )
-        self.actor_ref.tell(Deliver(parent, outcome))
+        self.actor_ref.tell(Deliver(parent, outcome_for_parent(step, ended)))
 
-    # ── recovering and closing ──────────────────────────────────────────────────────────────────────────
-
-    @receives(Recover)
-    def on_recover(self, _message: Recover) -> None:
-        """Brings to life what has work, a part at a time."""
-        self._admit(self.lines.recover(self._store.in_line(self.lines.queues)))
-        for child, is_cancelled in self._store.left_behind():
-            message = Cancel(by_parent=True) if is_cancelled else Pause(by_parent=True)
-            self._hand_over(child, Asked(message))
-        self._to_recover.extend(self._store.with_work())
-        self.actor_ref.tell(RecoverMore())
-
-    @receives(RecoverMore)
-    def on_recover_more(self, _message: RecoverMore) -> None:
-        """The next part."""
-        if self._closed is not None:
-            return
-        for _ in range(min(RECOVERED_PER_ROUND, len(self._to_recover))):
-            workflow = self._to_recover.popleft()
-            is_here = workflow in self._residents.live
-            if not is_here and (stored := self._store.find(workflow)) is not None:
-                self._recover(stored)
-        if self._to_recover:
-            self.actor_ref.tell(RecoverMore())
-        else:
-            self._answer_if_idle()
-
-    def _recover(self, stored: StoredRun) -> None:
-        if stored.ended is None or stored.status == "STRANDED":
-            self._activate(stored)
-        elif stored.is_finished and stored.parent is not None and stored.parent_step is not None:
-            # The child's outcome is durable, the parent's record of it may not be.
-            self._tell_parent(stored.parent, stored.parent_step, stored.ended)
-
-    @receives(FunctionRegistered)
-    def on_function_registered(self, message: FunctionRegistered) -> None:
-        """Lets stranded runs go on whose function is known now."""
-        self._to_recover.extend(self._store.strand(message.names))
-        if self._to_recover:
-            self.actor_ref.tell(RecoverMore())
-
-    @receives(QueueCreated)
-    def on_queue_created(self, message: QueueCreated) -> None:
-        """Lets runs go on that were stranded without their queue."""
-        if message.max_runs is not None:
-            self.lines.add(message.queue, message.max_runs)
-        self._to_recover.extend(self._store.stranded_on(message.queue))
-        if self._to_recover:
-            self.actor_ref.tell(RecoverMore())
+    # ── closing ──────────────────────────────────────────────────────────────────────────
 
     def close(self, error: Exception | None = None) -> None:
         """Ends every live run without recording anything; runs in the dispatcher's thread."""

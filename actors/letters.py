@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from pykka._envelope import Envelope
+
 from tempolite.actors.controls import Asked, Enqueue, QueryArrived, Resume
 from tempolite.actors.futures import Reply
-from tempolite.actors.messages import StartRun, TryAgain
+from tempolite.actors.messages import ChildEnded, RunEnded, StartRun, TryAgain
 from tempolite.actors.run_store import StoredRun
+from tempolite.core.identifiers import StepKey
 from tempolite.errors import InvalidState, WorkflowAlreadyExists, WorkflowFinished
 
 
@@ -29,6 +32,14 @@ def fail_asked(letters: Iterable[Any], error: Exception) -> None:
             reply.fail(error)
 
 
+def refuse(letter: Any, error: Exception) -> None:
+    """The directory is closed: whoever waits for an answer to its mail is told so."""
+    if isinstance(letter, Envelope) and letter.reply_to is not None:
+        letter.reply_to.fail(error)  # type: ignore[attr-defined]
+    message = letter.message if isinstance(letter, Envelope) else letter
+    fail_asked(getattr(message, "mail", ()), error)
+
+
 def refuse_finished(stored: StoredRun, letter: Any) -> None:
     """The run has its outcome."""
     if isinstance(letter, Asked):
@@ -43,3 +54,9 @@ def id_is_taken(message: StartRun, found: StoredRun) -> WorkflowAlreadyExists:
         f"workflow {message.workflow!r} exists, of function {found.function}; "
         f"asked for was {message.created.function}"
     )
+
+
+def outcome_for_parent(step: StepKey, ended: RunEnded) -> ChildEnded:
+    """What a parent is told of its child."""
+    is_cancelled = ended.status == "CANCELLED"
+    return ChildEnded(step, ended.workflow, ended.result, ended.failure, cancelled=is_cancelled)

@@ -10,6 +10,8 @@ import msgspec
 from tempolite.actors.workflow import Activeness, WorkflowActor
 from tempolite.core.identifiers import StreamId, WorkflowId
 
+RESIDENTS_MAX = 10_000
+
 
 class LiveRun(msgspec.Struct, frozen=True):
     """A run in memory.

@@ -18,7 +18,7 @@ from tempolite.actors.activity_pool import ActivityPool
 from tempolite.actors.clock import Clock
 from tempolite.actors.controls import GiveUp
 from tempolite.actors.database_file import DatabaseFile
-from tempolite.actors.directory import RESIDENTS_MAX, Directory
+from tempolite.actors.directory import Directory
 from tempolite.actors.dispatcher import SeededDispatcher, ThreadDispatcher
 from tempolite.actors.futures import Reply
 from tempolite.actors.live_schedule import COMMANDS
@@ -33,6 +33,7 @@ from tempolite.actors.messages import (
     ShutDown,
 )
 from tempolite.actors.persistence import PersistenceActor
+from tempolite.actors.residents import RESIDENTS_MAX
 from tempolite.actors.retention import RetentionActor
 from tempolite.actors.run_lines import RunLines
 from tempolite.actors.run_store import RunStore

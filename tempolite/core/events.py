@@ -65,6 +65,8 @@ class RunCreated(Body, frozen=True):
     deferred: bool = False
     held: bool = False
     """It waits for its queue's ``max_runs``."""
+    paused: bool = False
+    """The run before it was; its code does not begin before it is resumed."""
     detached: bool = False
     versions: dict[str, int] = msgspec.field(default_factory=dict)
     retried_from: str | None = None

@@ -14,8 +14,9 @@ import msgspec
 
 from tempolite.core import events
 from tempolite.core.events import Entry
-from tempolite.core.history import RunState, StepKind, fold
+from tempolite.core.history import RunState, fold
 from tempolite.core.identifiers import StepKey
+from tempolite.core.step_records import StepKind
 
 FIRST_SEQ = 2
 """Of what is kept; 1 is the fork's own ``RunCreated``."""

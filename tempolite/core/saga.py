@@ -23,9 +23,9 @@ from typing import assert_never
 
 import msgspec
 
-from tempolite.core.history import StepRecord
 from tempolite.core.identifiers import StepKey
 from tempolite.core.saga_steps import compensation_key, transaction_key
+from tempolite.core.step_records import StepRecord
 
 
 class StepState(StrEnum):

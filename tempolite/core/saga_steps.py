@@ -10,7 +10,7 @@ from tempolite.core.identifiers import StepKey
 from tempolite.core.saga_events import SagaStep
 
 if TYPE_CHECKING:
-    from tempolite.core.history import StepRecord
+    from tempolite.core.step_records import StepRecord
 
 TRANSACTION_PREFIX = "saga:"
 COMPENSATION_PREFIX = "compensation:"

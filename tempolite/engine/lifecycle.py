@@ -16,10 +16,10 @@ from tempolite.activity_runner import INTERPRETER, ActivityRunner
 from tempolite.actors.clock import Clock, SystemClock
 from tempolite.actors.controls import ToRun
 from tempolite.actors.database_file import DatabaseFile, run
-from tempolite.actors.directory import RESIDENTS_MAX
 from tempolite.actors.frames import PAYLOAD_LIMIT_MAX
 from tempolite.actors.futures import Reply
 from tempolite.actors.messages import FunctionRegistered
+from tempolite.actors.residents import RESIDENTS_MAX
 from tempolite.actors.running_marks import marks_path
 from tempolite.actors.system import ActorSystem, SystemOptions, new_lock
 from tempolite.actors.watchdog import Watchdog

@@ -122,7 +122,12 @@ class RunsInFile(DeletableRuns):
 
     def with_work(self) -> Iterable[WorkflowId]:
         """Workflows that have something to do without a message from outside."""
-        return [WorkflowId(row[0]) for row in self._rows(queries.WITH_WORK)]
+        rows = self._rows(queries.WITH_WORK)
+        # Those that only wait have nothing to do, but to be listed as stranded where nobody knows their code.
+        for (function,) in self._rows(queries.WAITING_FUNCTIONS):
+            if self._registry.find(function) is None:
+                rows.extend(self._rows(queries.WAITING_OF, function))
+        return [WorkflowId(workflow) for (workflow,) in rows]
 
     def is_same_function(self, stored: StoredRun, function: str) -> bool:
         """Whether the recorded name and this one mean the same function, by name or alias."""

@@ -24,9 +24,9 @@ from tempolite.actors.workflow import ToQueue
 from tempolite.calls import ActivityCall, activity_call
 from tempolite.core import events, saga_events
 from tempolite.core.failure import Failure
-from tempolite.core.history import StepKind, StepRecord
 from tempolite.core.identifiers import StepKey
 from tempolite.core.retry import type_name
+from tempolite.core.step_records import StepKind, StepRecord
 from tempolite.definitions import ActivityOptions
 from tempolite.errors import (
     ActivityError,

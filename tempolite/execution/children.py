@@ -11,9 +11,9 @@ from tempolite.actors.messages import ChildEnded, Deliver, StartRun
 from tempolite.calls import WorkflowCall, workflow_call
 from tempolite.core import events
 from tempolite.core.events import RunCreated
-from tempolite.core.history import StepKind, StepRecord
 from tempolite.core.identifiers import StepKey, WorkflowId
 from tempolite.core.retry import RetrySpec
+from tempolite.core.step_records import StepKind, StepRecord
 from tempolite.execution.infos import ChildWorkflowInfo
 from tempolite.store import statements
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tempolite.core import events
-from tempolite.core.history import StepKind
 from tempolite.core.identifiers import StepKey
+from tempolite.core.step_records import StepKind
 from tempolite.errors import InvalidArguments, TurnTooLong
 from tempolite.execution.infos import ConditionInfo
 from tempolite.execution.steps import ANY_FUNCTION

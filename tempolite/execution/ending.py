@@ -137,19 +137,19 @@ class Ending:
             versions=state.versions,
             deferred=state.is_deferred,
             held=state.is_held,
+            paused=state.paused_seq is not None,
         )
         # What nobody read is for the next run.
         unread = [
             events.SignalReceived(signal.name, msgspec.Raw(signal.value), signal.dedup)
             for _, signal in sorted(state.signals.items())
         ]
-        was_paused: list[AnyBody] = [events.RunPaused()] if state.paused_seq is not None else []
         stream = self._services.new_stream()
-        first: list[AnyBody] = [following, *was_paused, *unread]
+        first: list[AnyBody] = [following, *unread]
         for seq, body in enumerate(first, start=1):
             log.write(statements.insert_event(stream, Entry(seq, log.now_us, body)))
         log.write((statements.CONTINUE_RUN, (log.stream,)))
-        status = Status.PAUSED if was_paused else Status.RUNNING
+        status = Status.PAUSED if following.paused else Status.RUNNING
         latest = Latest(status, is_held=following.held)
         log.write(statements.insert_run(stream, log.workflow, following, log.now_us, latest))
         log.write((statements.KEEP_PLACE, (stream, log.stream)))

@@ -173,8 +173,10 @@ class Requests:
             self._begin()
 
     def _begin(self) -> None:
+        is_first = self._log.state.began_at is None
         self._log.record(events.RunStarted())
-        self._execution.set_run_timeout()
+        if is_first:
+            self._execution.set_run_timeout()
 
     def _check_is_unfinished(self) -> None:
         state = self._log.state

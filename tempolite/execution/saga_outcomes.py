@@ -10,9 +10,9 @@ from msgspec import structs
 from tempolite.actors.attempts import failure_of
 from tempolite.codec import JsonCodec
 from tempolite.core.failure import Failure
-from tempolite.core.history import StepKind, StepRecord
 from tempolite.core.identifiers import StepKey
 from tempolite.core.saga_steps import compensation_key, saga_of, transaction_key, undone_saga
+from tempolite.core.step_records import StepKind, StepRecord
 from tempolite.errors import SagaCompensated, SagaFailed, WorkflowCancelled
 from tempolite.failures import rebuild_failure
 

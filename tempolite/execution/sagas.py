@@ -11,7 +11,6 @@ from tempolite.actors.messages import AdviseSaga, SagaAdvice
 from tempolite.calls import ActivityCall
 from tempolite.core import saga_events
 from tempolite.core.events import AnyBody
-from tempolite.core.history import StepKind, StepRecord
 from tempolite.core.identifiers import StepKey
 from tempolite.core.saga import (
     Finish,
@@ -27,6 +26,7 @@ from tempolite.core.saga_steps import (
     transaction_key,
     undo_key,
 )
+from tempolite.core.step_records import StepKind, StepRecord
 from tempolite.errors import InvalidArguments, InvalidState, NonDeterminismError
 from tempolite.execution.infos import SagaInfo
 from tempolite.execution.runner import Fenced

@@ -10,7 +10,7 @@ import msgspec
 from tempolite.actors.messages import RunSideEffect, SideEffectEnded
 from tempolite.calls import activity_call
 from tempolite.core import events
-from tempolite.core.history import StepKind
+from tempolite.core.step_records import StepKind
 from tempolite.errors import InvalidArguments
 from tempolite.execution.infos import SideEffectInfo
 from tempolite.execution.steps import ANY_FUNCTION

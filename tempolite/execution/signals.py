@@ -8,8 +8,8 @@ import msgspec
 
 from tempolite.actors.controls import SignalArrived
 from tempolite.core import events
-from tempolite.core.history import StepKind
 from tempolite.core.identifiers import StepKey
+from tempolite.core.step_records import StepKind
 from tempolite.errors import Busy, InvalidArguments
 from tempolite.execution.infos import SignalInfo
 from tempolite.execution.steps import ANY_FUNCTION, SIGNAL_PREFIX

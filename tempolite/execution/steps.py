@@ -11,9 +11,9 @@ import heapq
 import re
 from typing import TYPE_CHECKING, Any
 
-from tempolite.core.history import VERSION_PREFIX, Outcome, StepKind, StepRecord
 from tempolite.core.identifiers import StepKey, step_key
 from tempolite.core.saga_steps import COMPENSATION_PREFIX, TRANSACTION_PREFIX, UNDO_PREFIX
+from tempolite.core.step_records import VERSION_PREFIX, Outcome, StepKind, StepRecord
 from tempolite.errors import (
     ActivityError,
     InvalidArguments,
@@ -61,7 +61,8 @@ class Steps:
         self._services = services
         # What was recorded before has been seen by the code: unless it never ran, or was paused.
         state = log.state
-        self._replayed_until = 0 if state.began_at is None else state.paused_seq or state.seq
+        seen = state.seq if state.paused_seq is None else state.paused_seq
+        self._replayed_until = 0 if state.began_at is None else seen
         self.is_replaying = self._replayed_until > 0
         self._ready: list[tuple[int, StepKey]] = []
         self.begin()

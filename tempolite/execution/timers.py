@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tempolite.actors.messages import CancelTimer, SetTimer, TimerDue
 from tempolite.core import events
-from tempolite.core.history import StepKind
 from tempolite.core.identifiers import StepKey
+from tempolite.core.step_records import StepKind
 from tempolite.errors import InvalidArguments
 from tempolite.execution.infos import TimerInfo
 from tempolite.execution.steps import ANY_FUNCTION, ASYNCIO_PREFIX, TIMEOUT_PREFIX

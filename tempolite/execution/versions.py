@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tempolite.core import events
-from tempolite.core.history import VERSION_PREFIX
 from tempolite.core.identifiers import StepKey
+from tempolite.core.step_records import VERSION_PREFIX
 from tempolite.errors import InvalidArguments, VersionNotSupported
 
 if TYPE_CHECKING:

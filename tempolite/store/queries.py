@@ -83,6 +83,15 @@ SLEEPING = (
 IS_KNOWN_SIGNAL = "SELECT 1 FROM signal_ids WHERE workflow = ?1 AND name = ?2 AND dedup = ?3"
 
 # Its own queue, or that of one of its activities, which its problem names.
+WAITING_FUNCTIONS = (
+    "SELECT DISTINCT function FROM runs WHERE status IN ('PENDING', 'WAITING', 'PAUSED') AND is_latest = 1"
+)
+
+WAITING_OF = (
+    "SELECT workflow FROM runs WHERE status IN ('PENDING', 'WAITING', 'PAUSED') AND is_latest = 1"
+    " AND function = ?1 ORDER BY ordinal"
+)
+
 STRANDED_ON = (
     "SELECT workflow FROM runs WHERE status = 'STRANDED'"
     " AND (queue = ?1 OR instr(problem, ?1)) ORDER BY ordinal"

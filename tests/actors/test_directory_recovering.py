@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tempolite.actors.directory import RECOVERED_PER_ROUND
 from tempolite.actors.messages import AwaitIdle, ChildEnded, FunctionRegistered, Recover
+from tempolite.actors.recovery import RECOVERED_PER_ROUND
 from tempolite.core.identifiers import StepKey, WorkflowId
 from tests.actors.directory_bench import DirectoryBench
 from tests.actors.scripted_run import Store

@@ -37,6 +37,7 @@ CREATED = events.RunCreated(
     retry=RetrySpec(None, 0.5, 3.0, 10.0, False, ("builtins:OSError",), ("builtins:KeyError",)),
     timeout_s=30.5,
     deferred=True,
+    paused=True,
     held=True,
     detached=True,
     versions={"new-tax": 2},

@@ -7,9 +7,10 @@ import pytest
 
 from tempolite.core import events
 from tempolite.core.events import AnyBody
-from tempolite.core.history import Outcome, Signal, StepKind, fold
+from tempolite.core.history import fold
 from tempolite.core.identifiers import StepKey
 from tempolite.core.status import Status
+from tempolite.core.step_records import Outcome, Signal, StepKind
 from tests.core.streams import (
     AGAIN,
     BEGAN_US,

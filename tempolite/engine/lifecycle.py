@@ -93,7 +93,7 @@ class Lifecycle:
         eyes = Eyes(BASES)
         self._watchdog = _watchdog(turn_limit, eyes)
         if debug or is_under_pytest():
-            self._services.guard = Guard(eyes)
+            self._services.guard = Guard(eyes, refuses=debug)
         self._seed: int | None = None
         self._phase = Phase.NEW
         self._lifecycle = new_lock()

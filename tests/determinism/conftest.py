@@ -11,7 +11,6 @@ from tempolite import Tempolite
 from tests.engine.conftest import (
     EngineMaker,
     database,
-    engine,
     gate,
     hang_guard,
     make_engine,
@@ -20,9 +19,15 @@ from tests.engine.conftest import (
     path,
 )
 
-__all__ = ["database", "engine", "gate", "hang_guard", "make_engine", "make_gate", "nothing_left", "path"]
+__all__ = ["database", "gate", "hang_guard", "make_engine", "make_gate", "nothing_left", "path"]
 
 LIMIT_S = 0.2
+
+
+@pytest.fixture
+def engine(make_engine: EngineMaker, database: str) -> Tempolite:
+    """A started engine that refuses what doesn't belong in workflow code."""
+    return make_engine(database, debug=True)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Under pytest and ``debug=True``, workflow code can't make calls that belong elsewhere."""
+"""Under pytest and ``debug=True``, calls of workflow code that belong elsewhere are found."""
 
 from __future__ import annotations
 
@@ -253,13 +253,31 @@ def test_a_breakpoint_ends_the_look(engine: Tempolite, monkeypatch: pytest.Monke
     assert len(input_at_prompt) == 1
 
 
-def test_without_pytest_only_debug_refuses(make_engine: EngineMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pytest_only_debug_refuses(
+    make_engine: EngineMaker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """In production a workflow runs without a hook, unless ``debug=True``."""
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
 
     assert make_engine().execute("a", samples.clock).get(timeout=10) > 0
+    assert "in workflow code, at" not in caplog.text
     with pytest.raises(NotAllowedInWorkflow):
         make_engine(debug=True).execute("a", samples.clock).get(timeout=10)
+
+
+def test_under_pytest_a_call_is_reported_once_and_made(
+    make_engine: EngineMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The code does what it does in production; the log says where it is wrong, and what to use instead."""
+    engine = make_engine()
+
+    for name in ("a", "b"):
+        assert engine.execute(name, samples.clock).get(timeout=10) > 0
+
+    found = [each for each in caplog.messages if "can't be called in workflow code, at" in each]
+    assert len(found) == 1
+    assert "samples.py:" in found[0]
+    assert "ctx.now()" in found[0]
 
 
 async def to_thread() -> None:
@@ -332,7 +350,7 @@ def test_asyncio_that_needs_more_than_a_loop_is_refused(
         await call()
 
     with pytest.raises(NotAllowedInWorkflow, match="activity"):
-        make_engine().execute("a", flow).get(timeout=10)
+        make_engine(debug=is_under_pytest).execute("a", flow).get(timeout=10)
 
 
 def test_another_loop_is_refused(engine: Tempolite) -> None:

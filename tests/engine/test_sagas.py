@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -134,6 +135,30 @@ def test_what_a_step_stores_is_there_for_every_later_one(engine: Tempolite) -> N
             return str(error.__cause__), error.errors[0].args
 
     assert engine.execute("run", shop).get() == ("(1, {3, 4})", ((0, (1, {3, 4})),))
+
+
+def test_of_two_values_under_one_key_the_later_one_counts(make_engine: EngineMaker) -> None:
+    """Also where its type is known to nobody but the code: it goes along to the worker."""
+    engine = make_engine(queues=[Queue("default", workers=1)])
+
+    @dataclass
+    class Seat:
+        row: int
+
+    engine.codec.register(Seat)
+
+    def reserve(tx: TransactionContext, seat: Any) -> None:
+        tx.store("seat", seat)
+
+    def row_of(tx: TransactionContext) -> int:
+        row: int = tx.load("seat").row
+        return row
+
+    def shop(ctx: WorkflowContext) -> Any:
+        saga = Saga().add(reserve, args=(Seat(1),), name="z").add(reserve, args=(Seat(2),), name="a")
+        return ctx.saga("checkout", saga.add(row_of)).get()
+
+    assert engine.execute("run", shop).get() == (None, None, 2)
 
 
 def test_an_unknown_key_is_a_key_error_that_names_those_that_are_there(engine: Tempolite) -> None:

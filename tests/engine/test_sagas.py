@@ -347,3 +347,31 @@ def three_steps(effects: Effects, failing: str | None = None) -> Saga:
     for name in "abc":
         saga.add(do, undo, args=(effects.path, f"{name}!" if name == failing else name), name=name)
     return saga
+
+
+@pytest.mark.parametrize(
+    ("before", "again"),
+    [
+        ("good", ["do a", "do b", "do c", "undo c", "undo b", "undo a", "last"]),
+        ("saga:good/b", ["do a", "do b", "do c", "undo c", "undo b", "undo a", "last"]),
+        ("compensate:good", ["undo c", "undo b", "undo a", "last"]),
+        ("compensation:good/b", ["undo c", "undo b", "undo a", "last"]),
+        ("last", ["last"]),
+    ],
+)
+def test_a_fork_keeps_a_saga_whole_or_not_at_all(
+    engine: Tempolite, effects: Effects, before: str, again: list[str]
+) -> None:
+    """One that was under way is begun anew; so is the undoing of one that was complete."""
+
+    def shop(ctx: WorkflowContext) -> Any:
+        value = ctx.saga("good", three_steps(effects)).get()
+        ctx.compensate_saga("good").get()
+        ctx.activity("last", note, effects.path, "last").get()
+        return value
+
+    value = engine.execute("run", shop).get()
+    done = len(effects.lines())
+
+    assert engine.fork("run", "fork", before=before).get() == value
+    assert effects.lines()[done:] == again

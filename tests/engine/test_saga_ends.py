@@ -325,6 +325,27 @@ def test_a_query_of_a_finished_run_does_not_take_up_a_saga_that_it_left(
     assert not gate.is_reached_within(0.2)
 
 
+def test_a_query_of_a_finished_run_does_not_take_up_an_activity_that_it_left(
+    make_engine: EngineMaker, gate: Gate
+) -> None:
+    """Nor any other step."""
+    engine = make_engine(queues=[Queue("default", workers=1)])
+
+    def shop(ctx: WorkflowContext) -> str:
+        ctx.on_query("how", lambda: "left it")
+        ctx.activity("left", pass_gate, gate.path)
+        ctx.signal("go").get()
+        return "over"
+
+    info = engine.execute("run", shop)
+    gate.wait_until_reached()
+    info.signal("go")
+    assert info.get() == "over"
+
+    assert info.query("how") == "left it"
+    assert not gate.is_reached_within(0.5)
+
+
 def test_a_resumed_run_that_waits_for_its_queue_keeps_its_saga_waiting(
     make_engine: EngineMaker, effects: Effects, make_gate: Callable[[str], Gate]
 ) -> None:

@@ -20,6 +20,7 @@ from tempolite import (
     TransactionContext,
     WorkflowCancelled,
     WorkflowContext,
+    activity,
     workflow,
 )
 from tests.engine.conftest import EngineMaker
@@ -122,18 +123,21 @@ def test_a_cancelled_run_that_is_resumed_begins_its_saga_anew(
     assert effects.lines() == ["do a", "undo a", "do a", "do z"]
 
 
-def test_a_cancel_does_not_touch_a_compensation_under_way(
-    make_engine: EngineMaker, effects: Effects, gate: Gate
+def test_a_cancel_stops_activities_and_leaves_a_compensation_under_way(
+    make_engine: EngineMaker, effects: Effects, make_gate: Callable[[str], Gate]
 ) -> None:
     """It goes on to its end, and what is before it is undone too."""
-    engine = make_engine(queues=[Queue("default", workers=1)])
+    engine = make_engine(queues=[Queue("default", workers=2)])
+    gate, other_gate = make_gate("gate"), make_gate("other")
 
     def shop(ctx: WorkflowContext) -> Any:
+        ctx.activity("beside", activity(pass_gate, grace=0.1), other_gate.path)
         saga = Saga().add(do, undo, args=(effects.path, "a"))
         saga.add(note_it, hold_back, args=(effects.path, gate.path)).add(do, args=(effects.path, "fail"))
         return ctx.saga("checkout", saga).get()
 
     info = engine.execute("run", shop)
+    other_gate.wait_until_reached()
     gate.wait_until_reached()
     info.cancel()
     gate.release()
@@ -141,6 +145,8 @@ def test_a_cancel_does_not_touch_a_compensation_under_way(
     with pytest.raises(WorkflowCancelled):
         info.get()
     assert effects.lines() == ["do a", "do b", "do fail", "undo b", "undo a"]
+    failed = {event.step for event in info.history() if event.type == "ActivityFailed"}
+    assert failed == {"beside", "saga:checkout/do#2"}
 
 
 # ── pause ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -306,7 +312,7 @@ def test_a_query_of_a_finished_run_does_not_take_up_a_saga_that_it_left(
     make_engine: EngineMaker, effects: Effects, gate: Gate
 ) -> None:
     """The code is looked at through its history; nothing is executed."""
-    engine = make_engine(queues=[Queue("default", workers=1)])
+    engine = make_engine(queues=[Queue("default", workers=2)])
 
     def shop(ctx: WorkflowContext) -> str:
         ctx.on_query("how", lambda: "left it")
@@ -329,7 +335,7 @@ def test_a_query_of_a_finished_run_does_not_take_up_an_activity_that_it_left(
     make_engine: EngineMaker, gate: Gate
 ) -> None:
     """Nor any other step."""
-    engine = make_engine(queues=[Queue("default", workers=1)])
+    engine = make_engine(queues=[Queue("default", workers=2)])
 
     def shop(ctx: WorkflowContext) -> str:
         ctx.on_query("how", lambda: "left it")
@@ -343,7 +349,7 @@ def test_a_query_of_a_finished_run_does_not_take_up_an_activity_that_it_left(
     assert info.get() == "over"
 
     assert info.query("how") == "left it"
-    assert not gate.is_reached_within(0.5)
+    assert not gate.is_reached_within(0.2)
 
 
 def test_a_resumed_run_that_waits_for_its_queue_keeps_its_saga_waiting(
@@ -368,6 +374,8 @@ def test_a_resumed_run_that_waits_for_its_queue_keeps_its_saga_waiting(
     second = engine.execute("other", other)
     other_gate.wait_until_reached()
     info.resume()
+    assert info.status == Status.PENDING
+    assert not gate.is_reached_within(0.2)
     other_gate.release()
 
     assert second.get() == "other"

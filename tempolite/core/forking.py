@@ -16,6 +16,7 @@ from tempolite.core import events
 from tempolite.core.events import Entry
 from tempolite.core.history import RunState, fold
 from tempolite.core.identifiers import StepKey
+from tempolite.core.saga_steps import is_compensation, saga_of, undo_key
 from tempolite.core.step_records import StepKind
 
 FIRST_SEQ = 2
@@ -49,11 +50,22 @@ def kept_entries(entries: Sequence[Entry], before: StepKey) -> list[Entry]:
 def _spans(state: RunState) -> Iterable[tuple[StepKey, range]]:
     """Where the entries of each step lie that stands: from its scheduling to its outcome."""
     for key, step in state.steps.items():
+        if step.kind is StepKind.SAGA_STEP and not _stands_with_saga(key, state):
+            continue
         if step.outcome is not None:
             yield key, range(step.scheduled_seq, step.outcome.seq + 1)
         elif step.kind is StepKind.VERSION:
             # A mark has no outcome: it is one.
             yield key, range(step.scheduled_seq, step.scheduled_seq + 1)
+
+
+def _stands_with_saga(key: StepKey, state: RunState) -> bool:
+    """Whether what a saga's step was done for came to its end: the saga, or the undoing of a complete one."""
+    saga = state.steps[saga_of(key)[0]]
+    if saga.outcome is not None and saga.outcome.is_success and is_compensation(key):
+        undo = state.steps.get(undo_key(saga.key))
+        return undo is not None and undo.outcome is not None
+    return saga.outcome is not None
 
 
 def _stands(entry: Entry, spans: dict[StepKey, range]) -> bool:

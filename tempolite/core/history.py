@@ -14,7 +14,7 @@ from tempolite.core import events, saga_events
 from tempolite.core.events import AnyBody, Entry
 from tempolite.core.failure import Failure
 from tempolite.core.identifiers import StepKey
-from tempolite.core.saga_steps import SagaRecord, forget_failed_steps, forget_steps, undone_saga
+from tempolite.core.saga_steps import SagaRecord, forget_failed_steps, forget_steps, saga_in, undone_saga
 from tempolite.core.status import Status
 from tempolite.core.step_records import NOTHING, VERSION_PREFIX, Outcome, Signal, StepKind, StepRecord
 
@@ -227,24 +227,19 @@ class RunState(msgspec.Struct):
                 forget_failed_steps(self.steps, undone_saga(entry.step))
                 self._open(entry, StepKind.SAGA_UNDO)
             case saga_events.SagaStepScheduled():
-                step = self._saga(StepKey(body.saga)).steps[body.index]
+                step = saga_in(self.steps, StepKey(body.saga)).steps[body.index]
                 self._open(entry, StepKind.SAGA_STEP, body.function, bytes(step.args))
             case saga_events.SagaStepCompleted():
                 self.steps[entry.step].stored = {key: bytes(value) for key, value in body.stored.items()}
                 self._close(entry, Outcome(entry.seq, entry.at, bytes(body.result)))
             case saga_events.SagaCancelled():
-                self._saga(entry.step).is_cancelled = True
+                saga_in(self.steps, entry.step).is_cancelled = True
             case saga_events.SagaCompleted() | saga_events.SagaUndone():
                 self._close(entry, Outcome(entry.seq, entry.at, NOTHING))
             case saga_events.SagaRolledBack() | saga_events.SagaUndoFailed():
                 self._close(entry, Outcome(entry.seq, entry.at, failure=body.failure))
             case _:
                 raise AssertionError(f"{type(body).__name__} belongs to the run, not to step {entry.step!r}")
-
-    def _saga(self, key: StepKey) -> SagaRecord:
-        saga = self.steps[key].saga
-        assert saga is not None, f"step {key!r} is no saga"
-        return saga
 
     def _open(self, entry: Entry, kind: StepKind, function: str = "", args: bytes = b"") -> StepRecord:
         known = self.steps.get(entry.step)

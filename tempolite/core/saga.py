@@ -24,7 +24,7 @@ from typing import assert_never
 import msgspec
 
 from tempolite.core.identifiers import StepKey
-from tempolite.core.saga_steps import compensation_key, transaction_key
+from tempolite.core.saga_steps import compensation_key, saga_in, transaction_key
 from tempolite.core.step_records import StepRecord
 
 
@@ -127,8 +127,7 @@ def progress_of(steps: Mapping[StepKey, StepRecord], saga: StepKey, *, is_undo: 
         saga: which.
         is_undo: it is complete, and the code wants it undone.
     """
-    record = steps[saga].saga
-    assert record is not None, f"step {saga!r} is no saga"
+    record = saga_in(steps, saga)
     states = tuple(
         _state_of(
             steps.get(transaction_key(saga, step.name)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -59,6 +60,18 @@ def saga_of(step: StepKey) -> tuple[StepKey, str]:
     """The saga that a transaction or a compensation belongs to, and the name of its step there."""
     saga, _, name = step.partition(":")[2].rpartition("/")
     return StepKey(saga), name
+
+
+def is_compensation(step: StepKey) -> bool:
+    """Whether a saga's step undoes."""
+    return step.startswith(COMPENSATION_PREFIX)
+
+
+def saga_in(steps: Mapping[StepKey, StepRecord], key: StepKey) -> SagaRecord:
+    """What that step of the run consists of, which is a saga."""
+    record = steps[key].saga
+    assert record is not None, f"step {key!r} is no saga"
+    return record
 
 
 def forget_steps(steps: dict[StepKey, StepRecord], saga: StepKey) -> None:

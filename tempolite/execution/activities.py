@@ -68,7 +68,7 @@ class Activities:
         call = activity_call(target)
         call.shape.check(call.name, args, kwargs)
         queue = call.options.queue or self._log.state.created.queue
-        self._check_queue(name, queue)
+        self.check_queue(name, queue)
         payload = self._services.encode_call(args, kwargs)
         key = self._steps.next_key(name)
         info: ActivityInfo[Any] = ActivityInfo(self._execution, key)
@@ -79,15 +79,12 @@ class Activities:
         if step is None:
             self._log.record(events.ActivityScheduled(call.name, msgspec.Raw(payload), queue), key)
             self._dispatch(self._log.state.steps[key], queue)
-        elif step.is_open and key not in self._log.in_flight:
-            if step.is_started:
-                self._give_up(step, unknown_outcome("it was interrupted with the engine"))
-            else:
-                self._dispatch_when_due(step, queue)
+        elif step.is_open and not self._log.is_sealed:
+            self.go_on(step, call, queue)
         self._steps.expect(info, key, step)
         return info
 
-    def _check_queue(self, name: str, queue: str) -> None:
+    def check_queue(self, name: str, queue: str) -> None:
         """A new step is refused; a recorded one waits for the queue that this engine was started without."""
         try:
             self._services.check_queue(queue)
@@ -109,7 +106,11 @@ class Activities:
     def go_on(self, step: StepRecord, call: ActivityCall, queue: str) -> None:
         """A recorded step runs, from where it stands; one under way is left alone."""
         self._calls[step.key] = call
-        if step.key not in self._log.in_flight:
+        if step.key in self._log.in_flight:
+            return
+        if step.is_started:
+            self._give_up(step, unknown_outcome("it was interrupted with the engine"))
+        else:
             self._dispatch_when_due(step, queue)
 
     def stop(self, steps: Sequence[StepRecord]) -> None:

@@ -11,7 +11,7 @@ from tempolite.actors.attempts import failure_of
 from tempolite.codec import JsonCodec
 from tempolite.core.failure import Failure
 from tempolite.core.identifiers import StepKey
-from tempolite.core.saga_steps import compensation_key, saga_of, transaction_key, undone_saga
+from tempolite.core.saga_steps import compensation_key, saga_in, saga_of, transaction_key, undone_saga
 from tempolite.core.step_records import StepKind, StepRecord
 from tempolite.errors import SagaCompensated, SagaFailed, WorkflowCancelled
 from tempolite.failures import rebuild_failure
@@ -80,9 +80,7 @@ def _raised_from(cause: Failure, failure: Failure) -> Failure:
 
 
 def _names(steps: Records, saga: StepKey) -> list[str]:
-    record = steps[saga].saga
-    assert record is not None, f"step {saga!r} is no saga"
-    return [step.name for step in record.steps]
+    return [step.name for step in saga_in(steps, saga).steps]
 
 
 def _result(step: StepRecord) -> bytes:

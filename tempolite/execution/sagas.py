@@ -22,6 +22,8 @@ from tempolite.core.saga import (
 from tempolite.core.saga_steps import (
     SagaRecord,
     compensation_key,
+    is_compensation,
+    saga_in,
     saga_of,
     transaction_key,
     undo_key,
@@ -76,6 +78,7 @@ class Sagas:
         if not isinstance(saga, Saga):
             raise InvalidArguments(f"saga {name!r}: {saga!r} is no Saga")
         planned = saga.steps
+        self._check_queues(name, planned)
         steps = tuple(self._recorded_form(step) for step in planned)
         key = self._steps.next_key(name)
         info: SagaInfo[tuple[Any, ...]] = SagaInfo(self._execution, key)
@@ -169,9 +172,8 @@ class Sagas:
         """What a transaction or a compensation is given: its arguments, and what was stored before it."""
         saga, name = saga_of(step.key)
         index = [each.name for each in self._record(saga).steps].index(name)
-        is_transaction = step.key == transaction_key(saga, name)
         stored = {key: msgspec.Raw(value) for key, value in self._stored(saga).items()}
-        role: Role = "transaction" if is_transaction else "compensation"
+        role: Role = "compensation" if is_compensation(step.key) else "transaction"
         return encode(StepInput(role, index, msgspec.Raw(step.args), stored))
 
     # ── its parts ───────────────────────────────────────────────────────────────────────────────────────
@@ -242,19 +244,20 @@ class Sagas:
         return found
 
     def _record(self, saga: StepKey) -> SagaRecord:
-        record = self._log.state.steps[saga].saga
-        assert record is not None, f"step {saga!r} is no saga"
-        return record
+        return saga_in(self._log.state.steps, saga)
 
     def _queue_of(self, call: ActivityCall) -> str:
         return call.options.queue or self._log.state.created.queue
 
     # ── what can be wrong ───────────────────────────────────────────────────────────────────────────────
 
+    def _check_queues(self, name: str, planned: Sequence[PlannedStep]) -> None:
+        for step in planned:
+            for call in (step.transaction, step.compensation):
+                if call is not None:
+                    self._execution.activities.check_queue(name, self._queue_of(call))
+
     def _recorded_form(self, step: PlannedStep) -> saga_events.SagaStep:
-        for call in (step.transaction, step.compensation):
-            if call is not None:
-                self._services.check_queue(self._queue_of(call))
         args = msgspec.Raw(self._services.encode_call(step.args, {}))
         undoing = None if step.compensation is None else step.compensation.name
         return saga_events.SagaStep(step.name, step.transaction.name, args, undoing)

@@ -19,13 +19,15 @@ from tempolite import (
     SagaCompensated,
     SagaFailed,
     Tempolite,
+    UnknownOutcome,
     WorkflowCancelled,
     WorkflowContext,
+    activity,
 )
 from tempolite.actors.clock import VirtualClock
 from tests.engine.conftest import EngineMaker
-from tests.engine.gates import Effects, note
-from tests.engine.saga_steps import do, undo
+from tests.engine.gates import Effects, Gate, note
+from tests.engine.saga_steps import do, hold, undo
 
 RETRY = RetryPolicy(max_attempts=2, initial_interval=60)
 
@@ -208,6 +210,27 @@ def test_a_compensation_whose_workers_keep_dying_has_failed(
 
     assert [type(error).__name__ for error in caught.value.errors] == ["WorkerLost"]
     assert effects.lines() == ["do a", "do b", "do fail", "undo a"]
+
+
+def test_a_transaction_that_runs_at_most_once_does_not_run_again(
+    make_engine: EngineMaker, effects: Effects, gate: Gate, path: Path
+) -> None:
+    """Interrupted with the engine, it has failed, and what was done before it is undone."""
+    workers = [Queue("default", workers=1)]
+
+    def shop(ctx: WorkflowContext) -> Any:
+        saga = Saga().add(do, undo, args=(effects.path, "a"))
+        return ctx.saga("checkout", saga.add(activity(hold, once=True), args=(gate.path,))).get()
+
+    engine = make_engine(path, queues=workers)
+    engine.execute("run", shop)
+    gate.wait_until_reached()
+    engine._crash()
+
+    with pytest.raises(SagaCompensated) as caught:
+        make_engine(path, queues=workers, workflows=[shop]).get("run").get()
+    assert type(caught.value.__cause__) is UnknownOutcome
+    assert effects.lines() == ["do a", "undo a"]
 
 
 def assert_every_step_has_one_outcome(tp: Tempolite) -> None:

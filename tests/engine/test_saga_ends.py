@@ -9,11 +9,8 @@ from typing import Any
 import pytest
 
 from tempolite import (
-    InvalidArguments,
     InvalidState,
-    NotStorable,
     Queue,
-    QueueNotFound,
     RetryPolicy,
     Saga,
     SagaCompensated,
@@ -23,38 +20,12 @@ from tempolite import (
     TransactionContext,
     WorkflowCancelled,
     WorkflowContext,
-    WorkflowStuck,
     activity,
     workflow,
 )
 from tests.engine.conftest import EngineMaker
 from tests.engine.gates import Effects, Gate, note, pass_gate
-from tests.engine.saga_steps import Ledger, do, undo, undo_not
-
-
-def hold(tx: Any, gate: str) -> str:
-    """Waits at the gate."""
-    return pass_gate(gate)
-
-
-def held(effects: Effects, gate: Gate, *, back: Gate | None = None) -> Saga:
-    """A step, one that is held at the gate, and one more; undoing the first may be held as well."""
-    saga = Saga().add(do, undo, args=(effects.path, "a"))
-    if back is not None:
-        saga.add(note_it, hold_back, args=(effects.path, back.path))
-    return saga.add(hold, args=(gate.path,)).add(do, undo, args=(effects.path, "z"))
-
-
-def note_it(tx: Any, path: str, gate: str) -> None:
-    """Has something to undo."""
-    note(path, "do b")
-
-
-def hold_back(tx: Any, path: str, gate: str) -> None:
-    """Undoes it, once the test lets it."""
-    pass_gate(gate)
-    note(path, "undo b")
-
+from tests.engine.saga_steps import do, held, hold, hold_back, note_it, undo, undo_not
 
 # ── cancel ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -152,18 +123,21 @@ def test_a_cancelled_run_that_is_resumed_begins_its_saga_anew(
     assert effects.lines() == ["do a", "undo a", "do a", "do z"]
 
 
-def test_a_cancel_does_not_touch_a_compensation_under_way(
-    make_engine: EngineMaker, effects: Effects, gate: Gate
+def test_a_cancel_stops_activities_and_leaves_a_compensation_under_way(
+    make_engine: EngineMaker, effects: Effects, make_gate: Callable[[str], Gate]
 ) -> None:
     """It goes on to its end, and what is before it is undone too."""
-    engine = make_engine(queues=[Queue("default", workers=1)])
+    engine = make_engine(queues=[Queue("default", workers=2)])
+    gate, other_gate = make_gate("gate"), make_gate("other")
 
     def shop(ctx: WorkflowContext) -> Any:
+        ctx.activity("beside", activity(pass_gate, grace=0.1), other_gate.path)
         saga = Saga().add(do, undo, args=(effects.path, "a"))
         saga.add(note_it, hold_back, args=(effects.path, gate.path)).add(do, args=(effects.path, "fail"))
         return ctx.saga("checkout", saga).get()
 
     info = engine.execute("run", shop)
+    other_gate.wait_until_reached()
     gate.wait_until_reached()
     info.cancel()
     gate.release()
@@ -171,6 +145,8 @@ def test_a_cancel_does_not_touch_a_compensation_under_way(
     with pytest.raises(WorkflowCancelled):
         info.get()
     assert effects.lines() == ["do a", "do b", "do fail", "undo b", "undo a"]
+    failed = {event.step for event in info.history() if event.type == "ActivityFailed"}
+    assert failed == {"beside", "saga:checkout/do#2"}
 
 
 # ── pause ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -307,87 +283,101 @@ def test_a_completed_saga_never_runs_again_and_a_failed_one_does_so_whole(
     assert first != second
 
 
-# ── wrong calls and changed code ────────────────────────────────────────────────────────────────────────
+# ── where nobody waits for the saga ─────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(
-    "add",
-    [
-        lambda: Saga().add(None),
-        lambda: Saga().add(5),
-        lambda: Saga().add(do, 5, args=("", "a")),
-        lambda: Saga().add(do),
-        lambda: Saga().add(do, args=("", "a", "b")),
-        lambda: Saga().add(do, lambda tx: None, args=("", "a")),
-        lambda: Saga().add(lambda: None),
-        lambda: Saga().add(do, args="ab"),
-        lambda: Saga().add(Ledger("book")),
-        lambda: Saga().add(do, args=("", "a"), name=""),
-        lambda: Saga().add(do, args=("", "a"), name="a/b"),
-        lambda: Saga().add(do, args=("", "a"), name="a#2"),
-        lambda: Saga().add(do, args=("", "a"), retry=3),  # type: ignore[arg-type]
-        lambda: Saga().add(do, args=("", "a"), timeout=-1),
-        lambda: Saga().add(do, args=("", "a"), name="a").add(do, args=("", "a"), name="a"),
-    ],
-)
-def test_a_step_that_can_not_be_right_is_refused_where_it_is_added(add: Callable[[], Saga]) -> None:
-    """Not callable, arguments that don't fit, names twice, values out of range (P4)."""
-    with pytest.raises(InvalidArguments):
-        add()
-
-
-def test_names_that_are_not_given_are_made_unique() -> None:
-    """The function's, the object's class's; also where they meet a name that was given."""
-    saga = Saga().add(do, args=("", "a"), name="undo").add(do, args=("", "a")).add(undo, args=("", "a"))
-    saga.add(functools.partial(do, path="", name="a")).add(do, args=("", "a")).add(Ledger("x"), args=("",))
-
-    assert [step.name for step in saga.steps] == ["undo", "do", "undo#2", "do#2", "do#3", "Ledger"]
-
-
-@pytest.mark.parametrize(
-    ("saga", "error"),
-    [
-        (None, InvalidArguments),
-        (Saga().add(do, args=("", object())), NotStorable),
-        (Saga().add(activity(do, queue="nowhere"), args=("", "a")), QueueNotFound),
-    ],
-)
-def test_a_saga_that_can_not_run_is_refused_before_anything_is_recorded(
-    engine: Tempolite, saga: Any, error: type[Exception]
+def test_a_saga_begun_while_the_run_is_being_cancelled_is_undone_if_nobody_waits_for_it(
+    make_engine: EngineMaker, effects: Effects, gate: Gate
 ) -> None:
-    """The run hears of it where it asks."""
+    """The end of the code turns it back, like every other one."""
+    engine = make_engine(queues=[Queue("default", workers=1)])
 
     def shop(ctx: WorkflowContext) -> Any:
-        ctx.saga("checkout", saga)
+        try:
+            ctx.signal("never").get()
+        finally:
+            ctx.saga("late", Saga().add(hold, args=(gate.path,)).add(do, args=(effects.path, "z")))
 
-    with pytest.raises(error):
-        engine.execute("run", shop).get()
+    info = engine.execute("run", shop)
+    engine.wait(timeout=20)
+    info.cancel()
 
-    assert [event.type for event in engine.history("run")] == ["RunCreated", "RunFailed"]
+    with pytest.raises(WorkflowCancelled):
+        info.get()
+    assert effects.lines() == []
+    assert "SagaRolledBack" in [event.type for event in info.history()]
 
 
-@pytest.mark.parametrize("change", ["transaction", "compensation", "fewer steps"])
-def test_a_saga_whose_functions_changed_under_it_is_stuck(
-    make_engine: EngineMaker, effects: Effects, gate: Gate, path: Any, change: str
+def test_a_query_of_a_finished_run_does_not_take_up_a_saga_that_it_left(
+    make_engine: EngineMaker, effects: Effects, gate: Gate
 ) -> None:
-    """Both sides are shown, nothing is executed (P1)."""
-    is_changed = False
+    """The code is looked at through its history; nothing is executed."""
+    engine = make_engine(queues=[Queue("default", workers=2)])
 
-    def shop(ctx: WorkflowContext) -> Any:
-        if not is_changed:
-            return ctx.saga("checkout", held(effects, gate)).get()
-        doing = hold if change == "transaction" else do
-        undoing = undo_not if change == "compensation" else undo
-        args = (gate.path,) if change == "transaction" else (effects.path, "a")
-        saga = Saga().add(doing, None if change == "transaction" else undoing, args=args, name="do")
-        return ctx.saga("checkout", saga).get()
+    def shop(ctx: WorkflowContext) -> str:
+        ctx.on_query("how", lambda: "left it")
+        ctx.saga("left", held(effects, gate))
+        ctx.signal("go").get()
+        return "over"
 
-    engine = make_engine(path, queues=[Queue("default", workers=1)])
-    engine.execute("run", shop)
+    info = engine.execute("run", shop)
     gate.wait_until_reached()
-    engine._crash()
-    is_changed = True
+    info.signal("go")
+    assert info.get() == "over"
 
-    with pytest.raises(WorkflowStuck, match="NonDeterminismError: the history of saga 'checkout' has"):
-        make_engine(path, workflows=[shop]).get("run").get()
+    assert info.query("how") == "left it"
+    engine.wait(timeout=20)
     assert effects.lines() == ["do a"]
+    assert not gate.is_reached_within(0.2)
+
+
+def test_a_query_of_a_finished_run_does_not_take_up_an_activity_that_it_left(
+    make_engine: EngineMaker, gate: Gate
+) -> None:
+    """Nor any other step."""
+    engine = make_engine(queues=[Queue("default", workers=2)])
+
+    def shop(ctx: WorkflowContext) -> str:
+        ctx.on_query("how", lambda: "left it")
+        ctx.activity("left", pass_gate, gate.path)
+        ctx.signal("go").get()
+        return "over"
+
+    info = engine.execute("run", shop)
+    gate.wait_until_reached()
+    info.signal("go")
+    assert info.get() == "over"
+
+    assert info.query("how") == "left it"
+    assert not gate.is_reached_within(0.2)
+
+
+def test_a_resumed_run_that_waits_for_its_queue_keeps_its_saga_waiting(
+    make_engine: EngineMaker, effects: Effects, make_gate: Callable[[str], Gate]
+) -> None:
+    """``max_runs`` counts for sagas as for code."""
+    engine = make_engine(queues=[Queue("default", workers=2, max_runs=1)])
+    gate, other_gate = make_gate("gate"), make_gate("other")
+
+    def shop(ctx: WorkflowContext) -> Any:
+        return ctx.saga("checkout", held(effects, gate)).get()
+
+    def other(ctx: WorkflowContext) -> Any:
+        ctx.activity("hold", pass_gate, other_gate.path).get()
+        return ctx.activity("note", note, effects.path, "other").get()
+
+    info = engine.execute("run", shop)
+    gate.wait_until_reached()
+    info.pause()
+    gate.release()
+    engine.wait(timeout=20)
+    second = engine.execute("other", other)
+    other_gate.wait_until_reached()
+    info.resume()
+    assert info.status == Status.PENDING
+    assert not gate.is_reached_within(0.2)
+    other_gate.release()
+
+    assert second.get() == "other"
+    assert info.get() == ("a", "passed", "z")
+    assert effects.lines() == ["do a", "other", "do z"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -134,6 +135,30 @@ def test_what_a_step_stores_is_there_for_every_later_one(engine: Tempolite) -> N
             return str(error.__cause__), error.errors[0].args
 
     assert engine.execute("run", shop).get() == ("(1, {3, 4})", ((0, (1, {3, 4})),))
+
+
+def test_of_two_values_under_one_key_the_later_one_counts(make_engine: EngineMaker) -> None:
+    """Also where its type is known to nobody but the code: it goes along to the worker."""
+    engine = make_engine(queues=[Queue("default", workers=1)])
+
+    @dataclass
+    class Seat:
+        row: int
+
+    engine.codec.register(Seat)
+
+    def reserve(tx: TransactionContext, seat: Any) -> None:
+        tx.store("seat", seat)
+
+    def row_of(tx: TransactionContext) -> int:
+        row: int = tx.load("seat").row
+        return row
+
+    def shop(ctx: WorkflowContext) -> Any:
+        saga = Saga().add(reserve, args=(Seat(1),), name="z").add(reserve, args=(Seat(2),), name="a")
+        return ctx.saga("checkout", saga.add(row_of)).get()
+
+    assert engine.execute("run", shop).get() == (None, None, 2)
 
 
 def test_an_unknown_key_is_a_key_error_that_names_those_that_are_there(engine: Tempolite) -> None:
@@ -322,3 +347,31 @@ def three_steps(effects: Effects, failing: str | None = None) -> Saga:
     for name in "abc":
         saga.add(do, undo, args=(effects.path, f"{name}!" if name == failing else name), name=name)
     return saga
+
+
+@pytest.mark.parametrize(
+    ("before", "again"),
+    [
+        ("good", ["do a", "do b", "do c", "undo c", "undo b", "undo a", "last"]),
+        ("saga:good/b", ["do a", "do b", "do c", "undo c", "undo b", "undo a", "last"]),
+        ("compensate:good", ["undo c", "undo b", "undo a", "last"]),
+        ("compensation:good/b", ["undo c", "undo b", "undo a", "last"]),
+        ("last", ["last"]),
+    ],
+)
+def test_a_fork_keeps_a_saga_whole_or_not_at_all(
+    engine: Tempolite, effects: Effects, before: str, again: list[str]
+) -> None:
+    """One that was under way is begun anew; so is the undoing of one that was complete."""
+
+    def shop(ctx: WorkflowContext) -> Any:
+        value = ctx.saga("good", three_steps(effects)).get()
+        ctx.compensate_saga("good").get()
+        ctx.activity("last", note, effects.path, "last").get()
+        return value
+
+    value = engine.execute("run", shop).get()
+    done = len(effects.lines())
+
+    assert engine.fork("run", "fork", before=before).get() == value
+    assert effects.lines()[done:] == again

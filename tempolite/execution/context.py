@@ -139,9 +139,9 @@ class _Context:
         return self._execution.children.schedule(step, fn, args, kwargs)
 
     @overload
-    def signal(self, name: str, type: type[R], /) -> SignalInfo[R]: ...
+    def signal(self, name: str, type: type[R]) -> SignalInfo[R]: ...
     @overload
-    def signal(self, name: str, type: None = None, /) -> SignalInfo[Any]: ...
+    def signal(self, name: str, type: Any = None) -> SignalInfo[Any]: ...
     def signal(self, name: str, type: Any = None) -> SignalInfo[Any]:
         """Stands in line for the next signal of a name; first come, first served.
 
@@ -149,7 +149,8 @@ class _Context:
 
         Args:
             name: which signal.
-            type: what its value must be; plain data is turned into it, anything else is an error.
+            type: what its value must be, such as ``Order``, ``int`` or ``list[str] | None``; plain data is
+                turned into it, anything else is an error.
         """
         return self._execution.signals.schedule(name, type)
 

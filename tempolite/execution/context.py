@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+Info = TypeVar("Info", bound=StepInfo[Any])
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -246,9 +247,11 @@ class WorkflowContext(_Context):
         """Waits that long, by a durable timer."""
         self._execution.timers.schedule(step, duration).get()
 
-    def wait_any(
-        self, *infos: StepInfo[Any], timeout: float | timedelta | None = None
-    ) -> StepInfo[Any] | None:
+    @overload
+    def wait_any(self, *infos: Info, timeout: None = None) -> Info: ...
+    @overload
+    def wait_any(self, *infos: Info, timeout: float | timedelta | None) -> Info | None: ...
+    def wait_any(self, *infos: Any, timeout: float | timedelta | None = None) -> Any:
         """Waits for the first outcome; gives its info, or None where the time was over before."""
         return self._execution.waits.first(infos, timeout)
 
@@ -274,9 +277,11 @@ class AsyncWorkflowContext(_Context):
         """Waits that long, by a durable timer."""
         await self._execution.timers.schedule(step, duration)
 
-    async def wait_any(
-        self, *infos: StepInfo[Any], timeout: float | timedelta | None = None
-    ) -> StepInfo[Any] | None:
+    @overload
+    async def wait_any(self, *infos: Info, timeout: None = None) -> Info: ...
+    @overload
+    async def wait_any(self, *infos: Info, timeout: float | timedelta | None) -> Info | None: ...
+    async def wait_any(self, *infos: Any, timeout: float | timedelta | None = None) -> Any:
         """Waits for the first outcome; gives its info, or None where the time was over before."""
         return await self._execution.waits.first_async(infos, timeout)
 

@@ -3,7 +3,7 @@
 Shows a signal with a typed value, a wait with a time-out, and a query of the state; a waiting run holds no
 thread, and would wait as well for weeks and across restarts. A day takes a tenth of a second here.
 
-    python approval.py [FOLDER]     # the mails that were "sent" are in FOLDER/mails.txt; else a temporary folder
+    python approval.py [FOLDER]    # the mails are in FOLDER/mails.txt; else in a temporary folder
 """
 
 import sys

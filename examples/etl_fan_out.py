@@ -4,7 +4,7 @@ Each part is a child workflow with steps of its own, so that what fails is tried
 one part needs a second attempt here, as the service with the exchange rates is down at first. The total is
 checked against a sum taken from the source directly.
 
-    python etl_fan_out.py [FOLDER]     # leaves sales.csv, its parts and report.csv in FOLDER, if given
+    python etl_fan_out.py [FOLDER]    # leaves sales.csv, its parts and report.csv in FOLDER, if given
 """
 
 import csv

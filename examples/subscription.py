@@ -1,10 +1,10 @@
 """Monthly billing: a run that lives as long as its customer, and whose history never grows.
 
-Each month is a run of its own: continue-as-new hands what must be known to the next one. A signal cancels, an
-update changes the plan, a query says how it stands; all of them find the month that is going on. A month takes
-50 ms here, and the plan could as well be changed after years and many restarts.
+Each month is a run of its own: continue-as-new hands what must be known to the next one. A signal cancels,
+an update changes the plan, a query says how it stands; all of them find the month that is going on. A month
+takes 50 ms here, and the plan could as well be changed after years and many restarts.
 
-    python subscription.py [FOLDER]     # the invoices are in FOLDER/invoices.csv; else a temporary folder
+    python subscription.py [FOLDER]    # the invoices are in FOLDER/invoices.csv; else a temporary folder
 """
 
 import sys
@@ -52,7 +52,7 @@ def bill_monthly(ctx: WorkflowContext, subscription: Subscription, invoices: str
     cancelled = ctx.signal("cancel", str)
     if ctx.wait_any(cancelled, ctx.timer("month", MONTH)) is cancelled:
         return f"cancelled in month {month}: {cancelled.get()}"
-    ctx.continue_as_new(replace(subscription, plan=plan, months_billed=month), invoices)
+    return ctx.continue_as_new(replace(subscription, plan=plan, months_billed=month), invoices)
 
 
 def check_plan(wanted: str) -> None:

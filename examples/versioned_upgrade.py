@@ -1,9 +1,11 @@
 """A new release while runs are in flight: old ones end as they began, new ones take the new way.
 
-The first release ships an order once it was paid. The second one checks it for fraud before that, which a run
-that has begun without must not do all at once: ``ctx.get_version`` tells the two apart, for each run, for good.
+The first release ships an order once it was paid. The second one checks it for fraud before that, which is
+not for runs that began without. ``ctx.get_version`` records the newest version that the code knows when a
+run comes there first, and gives that from then on. So the first release asks as well, although it knows one
+version only.
 
-    python versioned_upgrade.py [FOLDER]     # the database stays in FOLDER, if given
+    python versioned_upgrade.py [FOLDER]    # the database stays in FOLDER, if given
 """
 
 import sys
@@ -29,6 +31,7 @@ def ship(order: str) -> str:
 
 
 def fulfil_1(ctx: WorkflowContext, order: str) -> list[str]:
+    ctx.get_version("fulfilment", 1, 1)
     done = [ctx.activity("reserve", reserve, order).get()]
     ctx.signal("paid").get()
     done.append(ctx.activity("ship", ship, order).get())
@@ -39,9 +42,9 @@ def fulfil_1(ctx: WorkflowContext, order: str) -> list[str]:
 
 
 def fulfil_2(ctx: WorkflowContext, order: str) -> list[str]:
-    is_checked = ctx.get_version("fraud check", 0, 1) == 1
+    version = ctx.get_version("fulfilment", 1, 2)
     done = [ctx.activity("reserve", reserve, order).get()]
-    if is_checked:
+    if version >= 2:
         done.append(ctx.activity("check", check_for_fraud, order).get())
     ctx.signal("paid").get()
     done.append(ctx.activity("ship", ship, order).get())
@@ -50,8 +53,8 @@ def fulfil_2(ctx: WorkflowContext, order: str) -> list[str]:
 
 # ── the program ─────────────────────────────────────────────────────────────────────────────────────────────
 
-# Two releases of a program would hold the same function at the same place. Both stand in one file here, so the
-# name under which runs are recorded is given.
+# Two releases of a program would hold the same function at the same place. Both stand in one file here, so
+# the name under which runs are recorded is given.
 release_1 = workflow(fulfil_1, name="fulfil")
 release_2 = workflow(fulfil_2, name="fulfil")
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 
 from tempolite import ActivityContext, ActivityInfo, Tempolite, WorkflowCancelled, WorkflowContext, activity
@@ -21,6 +22,7 @@ from tempolite import ActivityContext, ActivityInfo, Tempolite, WorkflowCancelle
 WIDTH, HEIGHT = 96, 72
 PICTURES = 6
 SAMPLES_PER_S = 8_000
+FRAMES = 36_000
 
 
 # ── activities ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -61,14 +63,19 @@ def render_film(ctx: ActivityContext, target: str) -> None:
     unfinished = Path(target).with_suffix(".part")
     try:
         with unfinished.open("wb") as file:
-            for frame in range(36_000):
-                file.write(bytes((x * frame) % 256 for x in range(50_000)))
-                ctx.progress(frame, 36_000)
-                if ctx.cancelled:
-                    return
-        unfinished.rename(target)
+            file.writelines(frames(ctx))
+        if not ctx.cancelled:
+            unfinished.rename(target)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def frames(ctx: ActivityContext) -> Iterator[bytes]:
+    for number in range(FRAMES):
+        if ctx.cancelled:
+            return
+        yield bytes((x * number) % 256 for x in range(50_000))
+        ctx.progress(number + 1, FRAMES)
 
 
 # ── workflows ───────────────────────────────────────────────────────────────────────────────────────────────

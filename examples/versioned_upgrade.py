@@ -63,15 +63,15 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     database = folder / "orders.db"
     with Tempolite(database) as tp:
-        tp.execute("old-order", release_1, "old-order")
+        old = tp.execute(None, release_1, "old order").id
         tp.wait()
-        print("release 1: old-order is", tp.get("old-order").status)
+        print("release 1:", tp.get(old).status)
 
     with Tempolite(database, workflows=[release_2]) as tp:
-        tp.execute("new-order", release_2, "new-order")
-        for id in ("old-order", "new-order"):
+        new = tp.execute(None, release_2, "new order").id
+        for id in (old, new):
             tp.signal(id, "paid")
-            print(f"release 2: {id}:", ", ".join(tp.get(id).get()))
+            print("release 2:", ", ".join(tp.get(id).get()))
 
 
 if __name__ == "__main__":

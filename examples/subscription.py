@@ -78,7 +78,7 @@ def main(folder: Path) -> None:
         except ValueError as refusal:
             print("Ann:", refusal)
         print("Ann:", ann.update("change plan", "team"))
-        wait_for_month(tp, ann.id, 5)
+        wait_for_month(tp, ann.id, ann.query("state").months_billed + 2)
         ann.signal("cancel", "too loud")
 
         # The handle knew nothing of later months when it was made, and follows them all the same.

@@ -29,6 +29,7 @@ from typing import Any, Protocol
 from tempolite.actors.actor import Actor
 from tempolite.actors.clock import Clock, VirtualClock
 from tempolite.actors.futures import Reply, enter_round
+from tempolite.errors import NotAllowedInWorkflow
 
 logger = logging.getLogger("tempolite")
 
@@ -111,6 +112,19 @@ class _Timers:
         if due is None or due > now_s:
             return None
         return heapq.heappop(self._heap)[2]
+
+
+def check_is_outside(dispatcher: ThreadDispatcher | SeededDispatcher) -> None:
+    """Looks whether the caller may wait for what actors do.
+
+    Raises:
+        NotAllowedInWorkflow: the actors run in the caller's own thread, and it is one of them that calls.
+    """
+    if dispatcher.is_current_thread():
+        raise NotAllowedInWorkflow(
+            "the engine was called by code that it runs itself, and would wait for itself: in workflow code "
+            "use ctx.workflow(step, fn) and the like, or call the engine in ctx.side_effect(step, fn)"
+        )
 
 
 class ThreadDispatcher:

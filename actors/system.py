@@ -19,7 +19,7 @@ from tempolite.actors.clock import Clock
 from tempolite.actors.controls import GiveUp
 from tempolite.actors.database_file import DatabaseFile
 from tempolite.actors.directory import Directory
-from tempolite.actors.dispatcher import SeededDispatcher, ThreadDispatcher
+from tempolite.actors.dispatcher import SeededDispatcher, ThreadDispatcher, check_is_outside
 from tempolite.actors.futures import Reply
 from tempolite.actors.live_schedule import COMMANDS
 from tempolite.actors.messages import (
@@ -240,6 +240,7 @@ class ActorSystem:
             TimeoutError: ``timeout`` seconds went by.
             EngineClosed: the engine was closed before it answered.
         """
+        check_is_outside(self._dispatcher)
         reply = self.ask_nowait(message)
         try:
             return self._dispatcher.wait(reply, timeout)
@@ -276,6 +277,7 @@ class ActorSystem:
         return self._dispatcher.wait(reply, None)
 
     def _ask(self, actor: pykka.ActorRef[Any], message: Any) -> Any:
+        check_is_outside(self._dispatcher)
         reply: Any = actor.ask(message, block=False)
         return self._dispatcher.wait(reply, ASK_S)
 

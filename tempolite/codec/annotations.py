@@ -25,11 +25,20 @@ TYPES_MAX = 10_000
 def mentioned_types(fn: Callable[..., Any]) -> list[type]:
     """Storable types in the annotations of a callable and in those of their fields, and in its code."""
     function = _function_of(fn)
+    in_code = list(_types_in_code(function))
+    return _types_in([*in_code, *_annotations(function)], in_code)
+
+
+def types_of(annotation: Any) -> list[type]:
+    """Storable types that an annotation names, and those of their fields."""
+    return _types_in([annotation], [])
+
+
+def _types_in(pending: list[Any], known: list[type]) -> list[type]:
     # The first of a name wins: a dataclass with slots still holds the class that it was made from.
     found: dict[str, type] = {}
-    for cls in _types_in_code(function):
+    for cls in known:
         found.setdefault(type_name(cls), cls)
-    pending = [*found.values(), *_annotations(function)]
     looked_at: dict[int, Any] = {}  # keeps what it has looked at, so that ids stay unique
     while pending and len(looked_at) < TYPES_MAX:
         annotation = pending.pop()

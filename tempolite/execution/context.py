@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+Info = TypeVar("Info", bound=StepInfo[Any])
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -139,9 +140,9 @@ class _Context:
         return self._execution.children.schedule(step, fn, args, kwargs)
 
     @overload
-    def signal(self, name: str, type: type[R], /) -> SignalInfo[R]: ...
+    def signal(self, name: str, type: type[R]) -> SignalInfo[R]: ...
     @overload
-    def signal(self, name: str, type: None = None, /) -> SignalInfo[Any]: ...
+    def signal(self, name: str, type: Any = None) -> SignalInfo[Any]: ...
     def signal(self, name: str, type: Any = None) -> SignalInfo[Any]:
         """Stands in line for the next signal of a name; first come, first served.
 
@@ -149,7 +150,8 @@ class _Context:
 
         Args:
             name: which signal.
-            type: what its value must be; plain data is turned into it, anything else is an error.
+            type: what its value must be, such as ``Order``, ``int`` or ``list[str] | None``; plain data is
+                turned into it, anything else is an error.
         """
         return self._execution.signals.schedule(name, type)
 
@@ -245,9 +247,11 @@ class WorkflowContext(_Context):
         """Waits that long, by a durable timer."""
         self._execution.timers.schedule(step, duration).get()
 
-    def wait_any(
-        self, *infos: StepInfo[Any], timeout: float | timedelta | None = None
-    ) -> StepInfo[Any] | None:
+    @overload
+    def wait_any(self, *infos: Info, timeout: None = None) -> Info: ...
+    @overload
+    def wait_any(self, *infos: Info, timeout: float | timedelta | None) -> Info | None: ...
+    def wait_any(self, *infos: Any, timeout: float | timedelta | None = None) -> Any:
         """Waits for the first outcome; gives its info, or None where the time was over before."""
         return self._execution.waits.first(infos, timeout)
 
@@ -273,9 +277,11 @@ class AsyncWorkflowContext(_Context):
         """Waits that long, by a durable timer."""
         await self._execution.timers.schedule(step, duration)
 
-    async def wait_any(
-        self, *infos: StepInfo[Any], timeout: float | timedelta | None = None
-    ) -> StepInfo[Any] | None:
+    @overload
+    async def wait_any(self, *infos: Info, timeout: None = None) -> Info: ...
+    @overload
+    async def wait_any(self, *infos: Info, timeout: float | timedelta | None) -> Info | None: ...
+    async def wait_any(self, *infos: Any, timeout: float | timedelta | None = None) -> Any:
         """Waits for the first outcome; gives its info, or None where the time was over before."""
         return await self._execution.waits.first_async(infos, timeout)
 

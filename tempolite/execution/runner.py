@@ -129,8 +129,8 @@ class GreenletRunner:
         stack = self._stack
         if stack is None or greenlet.getcurrent() is not stack.greenlet:
             raise NotAllowedInWorkflow(
-                "the workflow's context was used outside of its own code (a thread, a callback, another "
-                "greenlet); pass values there instead"
+                "the workflow's context was used outside of its own code (a thread, a callback, the "
+                "handler of an update, another greenlet); pass values there instead"
             )
         while not is_ready():
             stack.wait()

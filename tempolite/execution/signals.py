@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tempolite.actors.controls import SignalArrived
+from tempolite.codec.annotations import types_of
 from tempolite.core import events
 from tempolite.core.identifiers import StepKey
 from tempolite.core.step_records import StepKind
@@ -36,8 +37,7 @@ class Signals:
         """The code asks for the next signal of a name."""
         self._execution.check_is_live()
         checked_name(name)
-        if kind is not None:
-            self._execution.services.codec.register(kind)
+        self._learn(kind)
         key = self._steps.own_key(SIGNAL_PREFIX + name)
         info: SignalInfo[Any] = SignalInfo(self._execution, key, name, kind)
         step = self._steps.known(key, StepKind.SIGNAL, ANY_FUNCTION)
@@ -49,6 +49,12 @@ class Signals:
     def begin(self) -> None:
         """The code begins anew."""
         self._lines.clear()
+
+    def _learn(self, kind: Any) -> None:
+        """Values of that type are read although no name leads to it, as to one defined in a function."""
+        if kind is not None:
+            for cls in types_of(checked_type(kind)):
+                self._execution.services.codec.register(cls)
 
     def join(self, info: SignalInfo[Any]) -> None:
         """It is in line, at the end; where it is already, it keeps its place.
@@ -119,3 +125,17 @@ def checked_name(name: Any) -> str:
     if not isinstance(name, str) or not name:
         raise InvalidArguments(f"name is {name!r}, expected a non-empty text")
     return name
+
+
+def checked_type(kind: Any) -> Any:
+    """What a signal's value must be.
+
+    Raises:
+        InvalidArguments: it is no type.
+    """
+    if not isinstance(kind, type):
+        try:
+            msgspec.inspect.type_info(kind)
+        except TypeError:
+            raise InvalidArguments(f"type is {kind!r}, expected a type such as Order or list[int]") from None
+    return kind

@@ -56,8 +56,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    pass
 
 
 class TempoliteError(Exception):
@@ -321,10 +324,15 @@ class RemoteTraceback(Exception):
         return f"\n{self.args[0]}" if self.args else ""
 
 
-Cancelled = asyncio.CancelledError
-"""Raised in a cancelled workflow at its current wait; ``finally`` blocks run and may use the context.
+def __getattr__(name: str) -> Any:
+    """``Cancelled``: raised in a cancelled workflow at its current wait; ``finally`` may use the context.
 
-It is asyncio's own: a ``BaseException``, so that ``except Exception`` does not swallow it, and of exactly
-that type, because task groups and time-outs of an ``async def`` workflow look for no other. Outside the run
-the outcome is :class:`WorkflowCancelled`.
-"""
+    It is asyncio's own: a ``BaseException``, so that ``except Exception`` does not swallow it, and of exactly
+    that type, because task groups and time-outs of an ``async def`` workflow look for no other. Outside the
+    run the outcome is :class:`WorkflowCancelled`. A worker process that needs no asyncio does not load it.
+    """
+    if name != "Cancelled":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from asyncio import CancelledError
+
+    return CancelledError

@@ -60,7 +60,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    pass
+    from asyncio import CancelledError as Cancelled  # noqa: F401 - what type checkers see of __getattr__ below
 
 
 class TempoliteError(Exception):

@@ -67,17 +67,20 @@ class ActivityPool(AttemptsUnderWay):
     @receives(RunActivity)
     def on_run_activity(self, message: RunActivity) -> None:
         """Queues an attempt; it begins when a worker has room."""
-        attempt = Attempt(next(self._job_ids), message.job)
-        if (ends := self._marks.unclean_ends(message.job.attempt_key)) >= UNCLEAN_ENDS_MAX:
-            attempt.tell_quarantine(ends)
-            return
-        if message.job.deadline_at is not None:
-            left_s = (message.job.deadline_at - self.dispatcher.clock.now_us()) / 1e6
+        job = message.job
+        attempt = Attempt(next(self._job_ids), job)
+        if self._marks.has_counts:
+            ends = self._marks.unclean_ends(job.attempt_key)
+            if ends >= UNCLEAN_ENDS_MAX:
+                attempt.tell_quarantine(ends)
+                return
+        if job.deadline_at is not None:
+            left_s = (job.deadline_at - self.dispatcher.clock.now_us()) / 1e6
             attempt.deadline_s = self._now_s() + left_s
             self._set_alarm(attempt)
-        if message.job.needs_clearance:
-            self._clearances.settle(message.job)
-        if message.job.is_cleared:
+        if job.needs_clearance:
+            self._clearances.settle(job)
+        if job.is_cleared:
             self._waiting.add_again(attempt)
         else:
             self._waiting.add(attempt)
@@ -169,14 +172,14 @@ class ActivityPool(AttemptsUnderWay):
                 self._waiting.remove(attempt)
                 self._clearances.ask(attempt, self.dispatcher)
                 continue
-            if not self._gate.may_start(self.dispatcher):
+            if self._gate.is_limited and not self._gate.may_start(self.dispatcher):
                 return
             self._waiting.remove(attempt)
             self._give(seat, attempt)
 
     def _is_held(self, attempt: Attempt) -> bool:
         """Whether a thread that ran out of its time is still at it: no second one beside it."""
-        return (attempt.job.workflow, attempt.job.step) in self._overtime
+        return bool(self._overtime) and (attempt.job.workflow, attempt.job.step) in self._overtime
 
     def _seat_for(self, attempt: Attempt) -> Seat | None:
         try:

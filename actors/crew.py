@@ -49,13 +49,12 @@ class Seat(msgspec.Struct, eq=False):
             return False
         if count == 0:
             return True
-        if self.has_one_alone or attempt.is_alone:
+        # The fullest first: most seats of a loaded pool are asked in vain.
+        if count >= slots + PREFETCH_MAX or self.has_one_alone or attempt.is_alone:
             return False
         if count < slots:
             return True
-        if not self.worker.can_prefetch or count >= slots + PREFETCH_MAX:
-            return False
-        return self.has_only_short and durations.is_short(attempt.job.call.name)
+        return self.has_only_short and self.worker.can_prefetch and durations.is_short(attempt.job.call.name)
 
     def add(self, attempt: Attempt, durations: Durations) -> None:
         """The worker is given it."""
@@ -97,6 +96,7 @@ class Crew:
         self._make_worker = make_worker
         self._seats: dict[int, Seat] = {}
         self._start_failures = 0
+        self._sent_off = 0
 
     def __len__(self) -> int:
         return len(self._seats)
@@ -136,12 +136,14 @@ class Crew:
         """
         best: Seat | None = None
         for seat in self._seats.values():
-            is_better = best is None or len(seat.attempts) < len(best.attempts)
-            if is_better and seat.has_room(attempt, self.slots, durations):
-                best = seat
+            if (best is None or len(seat.attempts) < len(best.attempts)) and seat.has_room(
+                attempt, self.slots, durations
+            ):
                 if not seat.attempts:
-                    break
-        if (best is not None and not best.attempts) or self._present >= self.workers_max:
+                    return seat
+                best = seat
+        # Who was sent off does not count as there.
+        if len(self._seats) - self._sent_off >= self.workers_max:
             return best
         try:
             return self._hire()
@@ -178,7 +180,10 @@ class Crew:
 
     def remove(self, worker: Any) -> Seat | None:
         """It is gone."""
-        return self._seats.pop(id(worker), None)
+        seat = self._seats.pop(id(worker), None)
+        if seat is not None and seat.has_hung_up:
+            self._sent_off -= 1
+        return seat
 
     def became_ready(self, seat: Seat) -> None:
         """It can run activities: those that died before it are forgiven."""
@@ -196,18 +201,15 @@ class Crew:
         logger.error("queue %r: worker processes end before they are ready", self.queue)
         return True
 
-    @property
-    def _present(self) -> int:
-        """Who is there, those aside that were sent off."""
-        return sum(1 for seat in self._seats.values() if not seat.has_hung_up)
-
     def _hire(self) -> Seat:
         worker = self._make_worker()
         seat = self._seats[id(worker)] = Seat(worker, is_ready=not worker.can_be_killed)
         return seat
 
     def _hang_up(self, seat: Seat, dispatcher: Dispatcher) -> None:
-        seat.has_hung_up = True
+        if not seat.has_hung_up:
+            seat.has_hung_up = True
+            self._sent_off += 1
         seat.worker.hang_up()
         if seat.worker.can_be_killed:
             dispatcher.call_at(dispatcher.clock.monotonic_s() + HANG_UP_S, seat.worker.kill)

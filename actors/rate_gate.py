@@ -14,10 +14,14 @@ class RateGate:
     Args:
         rate: such as ``"100/s"``, or None.
         on_open: called when it opens again.
+
+    Attributes:
+        is_limited: there is a rate; else every one may start, and nobody need ask.
     """
 
     def __init__(self, rate: str | None, on_open: Callable[[], None]) -> None:
         self._rate = rate
+        self.is_limited = rate is not None
         self._on_open = on_open
         self._bucket: TokenBucket | None = None
         self._timer: TimerHandle | None = None

@@ -50,21 +50,27 @@ class RunningMarks(MarkSetter):
         self._free = list(range(RECORDS - 1, len(self._counts) - 1, -1)) if path else []
         super().__init__(self._path)
 
+    @property
+    def has_counts(self) -> bool:
+        """Whether any attempt was running at an unclean end; where none was, nobody need ask for one."""
+        return bool(self._counts)
+
     def unclean_ends(self, attempt_key: str) -> int:
         """At how many of them this attempt was running."""
-        return self._counts.get(_digest(attempt_key), 0) if self._counts else 0
+        return self._counts.get(_digest(attempt_key), 0)
 
     def claim(self, attempt_key: str) -> int:
         """A record for an attempt that is about to be given to a worker."""
         if self._map is None:
             return NO_MARK
         digest = _digest(attempt_key)
-        number = self._places.get(digest)
-        if number is None:
-            if not self._free:
-                return NO_MARK
-            number = self._free.pop()
-            self._map[number * SIZE : number * SIZE + COUNT_AT] = digest
+        if self._places and (number := self._places.get(digest)) is not None:
+            return number
+        if not self._free:
+            return NO_MARK
+        number = self._free.pop()
+        begin = number * SIZE
+        self._map[begin : begin + COUNT_AT] = digest
         return number
 
     def release(self, number: int, *, is_over: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Generator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -148,7 +147,8 @@ class WorkflowInfo(Generic[R]):
 
     async def aget(self, timeout: float | None = None) -> R:
         """Awaitable twin of :meth:`get`."""
-        return await asyncio.wait_for(self._engine._outcome_nowait(self._id), timeout)
+        outcome: R = await self._engine._outcome_nowait(self._id, timeout)
+        return outcome
 
     async def asignal(self, name: str, value: Any = None, *, dedup: str | None = None) -> None:
         """Awaitable twin of :meth:`signal`."""

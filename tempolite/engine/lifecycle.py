@@ -30,7 +30,7 @@ from tempolite.core.retry import RetryPolicy
 from tempolite.determinism.guard import Guard, is_under_pytest
 from tempolite.determinism.places import Eyes
 from tempolite.engine.listing import span_us
-from tempolite.engine.run_messages import Answering, to_run
+from tempolite.engine.run_messages import decoded, to_run
 from tempolite.engine.run_store import RunsInFile
 from tempolite.engine.schedule_store import SchedulesInFile
 from tempolite.errors import (
@@ -151,10 +151,14 @@ class Lifecycle:
         self.close()
 
     async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
+        return await self.astart()
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    async def astart(self) -> Self:
+        """Awaitable twin of :meth:`start`."""
+        return await asyncio.to_thread(self.start)
 
     async def aclose(self, timeout: float = 30) -> None:
         """Awaitable twin of :meth:`close`."""
@@ -276,11 +280,12 @@ class Lifecycle:
 
     def ask_run(self, workflow: str, message: Any, timeout: float | None = None) -> Any:
         """Sends a message to a run and waits for its answer."""
-        return self.decode_answer(self._ask(self._to_run(workflow, message), timeout or COMMIT_S))
+        patience_s = COMMIT_S if timeout is None else timeout
+        return self.decode_answer(self._ask(self._to_run(workflow, message), patience_s))
 
     def ask_run_nowait(self, workflow: str, message: Any) -> Reply[Any]:
         """Sends a message to a run; the answer can be awaited."""
-        return Answering(self, self._system.ask_nowait(self._to_run(workflow, message)))
+        return decoded(self, self._system.ask_nowait(self._to_run(workflow, message)))
 
     def tell_run(self, workflow: str, message: Any) -> None:
         """Sends a message to a run; nobody waits for what becomes of it."""

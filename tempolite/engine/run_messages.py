@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from tempolite.engine.lifecycle import Lifecycle
 
 
-class Answering(Reply[Any]):
+def decoded(engine: Lifecycle, inner: Reply[Any]) -> Reply[Any]:
     """The answer of a run, decoded where it is a value of the workflow's."""
+    # A plain reply, no class of its own: Pykka's ``join`` and ``map`` make another one of the same class.
+    reply: Reply[Any] = Reply()
 
-    def __init__(self, engine: Lifecycle, inner: Reply[Any]) -> None:
-        super().__init__()
-        self._engine = engine
-        inner.add_callback(lambda: self._take(inner))
-
-    def _take(self, inner: Reply[Any]) -> None:
+    def take() -> None:
         try:
-            self.set(self._engine.decode_answer(inner.get(timeout=0)))
+            reply.set(engine.decode_answer(inner.get(timeout=0)))
         except BaseException as error:
-            self.fail(error)
+            reply.fail(error)
+
+    inner.add_callback(take)
+    return reply
 
 
 def to_run(engine: Lifecycle, workflow: str, message: Any) -> ToRun:

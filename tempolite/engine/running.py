@@ -88,10 +88,11 @@ class Running(Lifecycle):
     async def aexecute(self, id: str | None, fn: Any, /, *args: Any, **kwargs: Any) -> WorkflowInfo[Any]:
         """Awaitable twin of :meth:`execute`."""
         request = self._start_request(id, fn, args, kwargs)
-        workflow = await self._system.ask_nowait(request)
+        workflow = await self._await_answer(request, None)
         return WorkflowInfo(self, workflow)
 
     execute_default = execute
+    aexecute_default = aexecute
 
     def wait(self, timeout: float | None = None) -> None:
         """Returns when no run can go on without something from outside.
@@ -107,27 +108,47 @@ class Running(Lifecycle):
     async def await_idle(self, timeout: float | None = None) -> None:
         """Awaitable twin of :meth:`wait`."""
         self._check_started()
-        reply = self._system.ask_nowait(AwaitIdle())
-        await asyncio.wait_for(_awaited(reply), timeout)
+        try:
+            await self._await_answer(AwaitIdle(), timeout)
+        except TimeoutError:
+            raise TimeoutError(f"runs still go on after {timeout} s") from None
 
     # ── behind the handles ──────────────────────────────────────────────────────────────────────────────
 
     def _outcome(self, workflow: str, timeout: float | None) -> Any:
         self._check_started()
-        stored = None if timeout is None else self._runs.find(WorkflowId(workflow))
-        # A stranded run may be about to go on, so only the directory can tell.
-        if stored is not None and stored.ended is not None and stored.ended.status != Status.STRANDED:
-            return self._outcome_of(stored.ended)
+        ended = None if timeout is None else self._stored_end(workflow)
         try:
-            ended = self._ask(AwaitOutcome(WorkflowId(workflow)), timeout)
+            ended = ended or self._ask(AwaitOutcome(WorkflowId(workflow)), timeout)
         except TimeoutError:
             raise TimeoutError(f"workflow {workflow!r} has no outcome after {timeout} s") from None
         return self._outcome_of(ended)
 
-    async def _outcome_nowait(self, workflow: str) -> Any:
+    async def _outcome_nowait(self, workflow: str, timeout: float | None = None) -> Any:
         self._check_started()
-        reply = self._system.ask_nowait(AwaitOutcome(WorkflowId(workflow)))
-        return self._outcome_of(await reply)
+        ended = None if timeout is None else await asyncio.to_thread(self._stored_end, workflow)
+        try:
+            ended = ended or await self._await_answer(AwaitOutcome(WorkflowId(workflow)), timeout)
+        except TimeoutError:
+            raise TimeoutError(f"workflow {workflow!r} has no outcome after {timeout} s") from None
+        return self._outcome_of(ended)
+
+    def _stored_end(self, workflow: str) -> RunEnded | None:
+        """What who has no patience is told: the outcome that is there."""
+        stored = self._runs.find(WorkflowId(workflow))
+        if stored is None or stored.ended is None or stored.ended.status == Status.STRANDED:
+            # A stranded run may be about to go on, so only the directory can tell.
+            return None
+        return stored.ended
+
+    async def _await_answer(self, message: Any, timeout: float | None) -> Any:
+        """Asks the directory; who stops waiting, in time or cancelled, is forgotten."""
+        reply = self._system.ask_nowait(message)
+        try:
+            return await asyncio.wait_for(_awaited(reply), timeout)
+        except (TimeoutError, asyncio.CancelledError):
+            self._system.give_up(message, reply)
+            raise
 
     def _outcome_of(self, ended: RunEnded) -> Any:
         match ended.status:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -148,6 +149,10 @@ class ScheduleInfo:
         if not rows:
             raise unknown_schedule(self._name)
         return [event_of(row) for row in rows]
+
+    async def ahistory(self) -> list[Event]:
+        """Awaitable twin of :meth:`history`."""
+        return await asyncio.to_thread(self.history)
 
     def __repr__(self) -> str:
         return f"<ScheduleInfo {self._name!r}>"

@@ -61,7 +61,9 @@ class Requests:
         return bool(self._unanswered)
 
     def _must_wait(self, message: Any) -> bool:
-        """Whether it is for code that has not begun, or is between two attempts."""
+        """Whether it is for code that has not begun, or is between two attempts; or for the next run."""
+        if self._log.state.is_continued:
+            return True
         is_for_code = isinstance(message, (QueryArrived, UpdateArrived))
         has_ended = self._log.state.is_finished or self._log.ended is not None
         return is_for_code and not has_ended and not self._execution.code.may_run

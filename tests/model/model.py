@@ -10,7 +10,7 @@ Where the contract is silent, this is what is expected:
 - a paused or pending run that is cancelled is cancelled at once, where its code has nothing to clean up;
 - an update is accepted by a paused run; what waits for it goes on after the resume;
 - an activity under way in a paused run has its retries, too;
-- a new attempt waits anew for what had timed out, and for a sleep that a cancel had cut short;
+- a new attempt waits anew for what had timed out; a sleep that a cancel had cut short ends when it would have;
 - a child that is cancelled with its parent before it exists may never come to be;
 - continue-as-new closes a run: its children are cancelled unless they were to be left alone;
 - a deferred run that is paused is not pending, and can't be enqueued;
@@ -52,6 +52,8 @@ class Run:
     got: tuple[Any, ...] = ()
     recorded: frozenset[tuple[int, Any]] = frozenset()
     """Successes that stand in a new attempt, by their place in the script."""
+    timers: frozenset[tuple[int, float]] = frozenset()
+    """When its sleeps end, by their place."""
     told: tuple[str, Any] | None = None
     """What has become of the step that the code waits for, and was not given to it yet."""
     tries: int = 0
@@ -203,7 +205,14 @@ class Rules:
             got = (*run.got, "new")
             rest = run.script[run.at + 1 :]
             following = replace(
-                run, script=rest, at=0, base=got, got=got, recorded=frozenset(), run=run.run + 1
+                run,
+                script=rest,
+                at=0,
+                base=got,
+                got=got,
+                recorded=frozenset(),
+                timers=frozenset(),
+                run=run.run + 1,
             )
             yield self.enter(closed, following)
         elif kind == "end":
@@ -227,7 +236,10 @@ class Rules:
         known = dict(run.recorded)
         run = replace(run, tries=0, due=None, told=("value", known[run.at]) if run.at in known else None)
         op = run.op
-        if op[0] == "sleep" or (len(op) == 3 and op[0] in ("any", "until")):
+        if op[0] == "sleep":
+            due = dict(run.timers).get(run.at, self.now + op[1])
+            run = replace(run, due=due, timers=run.timers | {(run.at, due)})
+        elif len(op) == 3 and op[0] in ("any", "until"):
             run = replace(run, due=self.now + op[-1])
         if op[0] == "child" and run.told is None:
             id = f"{run.id}/{len(run.got)}"

@@ -7,14 +7,21 @@ from collections.abc import Iterable
 from typing import Any
 
 from tempolite.actors.actor import Actor, receives
-from tempolite.actors.controls import Admit, Asked, Cancel, Pause
-from tempolite.actors.messages import FunctionRegistered, Message, QueueCreated, Recover, RunEnded
+from tempolite.actors.controls import Admit, Asked, Cancel, Pause, Resume
+from tempolite.actors.messages import FunctionRegistered, Message, QueueCreated, Recover, RunEnded, StartRun
 from tempolite.actors.run_lines import RunLines
 from tempolite.actors.run_store import RunStore, StoredRun
 from tempolite.core.identifiers import StepKey, WorkflowId
 
 RECOVERED_PER_ROUND = 64
 """Runs brought to life before other mail gets its turn."""
+
+BY_PARENT = {
+    "pause": Pause(by_parent=True),
+    "resume": Resume(by_parent=True),
+    "cancel": Cancel(by_parent=True),
+}
+"""What a child is told that a crash kept from following its parent."""
 
 
 class RecoverMore(Message, frozen=True):
@@ -39,9 +46,10 @@ class Recovery(Actor):
     def on_recover(self, _message: Recover) -> None:
         """Brings to life what has work, a part at a time."""
         self._admit(self.lines.recover(self._store.in_line(self.lines.queues)))
-        for child, is_cancelled in self._store.left_behind():
-            message = Cancel(by_parent=True) if is_cancelled else Pause(by_parent=True)
-            self._hand_over(child, Asked(message))
+        for child, what in self._store.left_behind():
+            self._hand_over(child, Asked(BY_PARENT[what]))
+        for request in self._store.unstarted():
+            self.on_start_run(request)
         self._to_recover.extend(self._store.with_work())
         self.actor_ref.tell(RecoverMore())
 
@@ -87,6 +95,10 @@ class Recovery(Actor):
             self._hand_over(workflow, Asked(Admit()))
 
     # ── said by the directory ───────────────────────────────────────────────────────────────────────────
+
+    def on_start_run(self, message: StartRun) -> Any:
+        """Starts a run, or finds the one that has the id."""
+        raise NotImplementedError
 
     def _is_live(self, workflow: WorkflowId) -> bool:
         raise NotImplementedError

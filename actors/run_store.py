@@ -80,8 +80,12 @@ class RunStore(DeletionStore, Protocol):
         """Root runs of these queues that are active, and all that wait to be; oldest first."""
         ...
 
-    def left_behind(self) -> Iterable[tuple[WorkflowId, bool]]:
-        """Children that don't follow their parent yet, and whether they are to be cancelled, else paused."""
+    def left_behind(self) -> Iterable[tuple[WorkflowId, str]]:
+        """Children that don't follow their parent yet, and what they are to do: pause, resume or cancel."""
+        ...
+
+    def unstarted(self) -> list[StartRun]:
+        """Children that outlive their parent, and may not have come to be before it ended."""
         ...
 
     def is_sleeping(self) -> bool:

@@ -47,6 +47,8 @@ class RunState(msgspec.Struct):
     dedups: set[tuple[str, str]] = set()
     """Name and ``dedup`` of each signal that had one."""
     updates: dict[int, events.UpdateAccepted] = {}
+    updates_in_pause: dict[int, int] = {}
+    """The pause in which an update came: the code met it before whatever else came meanwhile."""
     timers_open: int = 0
     has_children: bool = False
     statuses: int = 0
@@ -146,6 +148,8 @@ class RunState(msgspec.Struct):
                     self.dedups.add((body.name, body.dedup))
             case events.UpdateAccepted():
                 self.updates[entry.seq] = body
+                if self.paused_seq is not None:
+                    self.updates_in_pause[entry.seq] = self.paused_seq
             case events.StatusSet():
                 self.statuses += 1
             case _:

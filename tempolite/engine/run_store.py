@@ -98,11 +98,19 @@ class RunsInFile(DeletableRuns):
         rows.extend(self._rows(queries.HELD))
         return [InLine(workflow, queue, priority, bool(held)) for workflow, queue, priority, held in rows]
 
-    def left_behind(self) -> Iterable[tuple[WorkflowId, bool]]:
-        """Children that don't follow their parent yet, and whether they are to be cancelled, else paused."""
-        return [
-            (WorkflowId(child), bool(is_cancelled)) for child, is_cancelled in self._rows(queries.LEFT_BEHIND)
-        ]
+    def left_behind(self) -> Iterable[tuple[WorkflowId, str]]:
+        """Children that don't follow their parent yet, and what they are to do: pause, resume or cancel."""
+        return [(WorkflowId(child), what) for child, what in self._rows(queries.LEFT_BEHIND)]
+
+    def unstarted(self) -> list[StartRun]:
+        """Children that outlive their parent, and may not have come to be before it ended."""
+        requests: list[StartRun] = []
+        for workflow, stream, function in self._rows(queries.UNSTARTED):
+            if self._registry.find(function) is not None:
+                execution = self.load_sealed(WorkflowId(workflow), stream, function)
+                requests.extend(execution.children.unstarted())
+                execution.discard()
+        return requests
 
     def is_sleeping(self) -> bool:
         """Whether a run waits for a timer, and for no person."""

@@ -28,6 +28,7 @@ class Children:
         self._execution = execution
         self._log, self._steps, self._services = execution.log, execution.steps, execution.services
         self._asked_for: set[int] = set()
+        self._unstarted: list[StartRun] = []
 
     def schedule(
         self, name: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -52,9 +53,13 @@ class Children:
             self._log.write((statements.SPAWN, (child, self._log.stream)))
         recorded = self._log.state.steps[key]
         info.id = recorded.child
-        if recorded.is_open and recorded.scheduled_seq not in self._asked_for and not self._log.is_sealed:
+        if recorded.is_open and recorded.scheduled_seq not in self._asked_for:
             self._asked_for.add(recorded.scheduled_seq)
-            self._start(recorded, call)
+            request = self._request(recorded, call)
+            if not self._log.is_sealed:
+                self._log.send(request)
+            elif recorded.on_parent_close != "cancel" or recorded.detached:
+                self._unstarted.append(request)
         self._steps.expect(info, key, step)
         return info
 
@@ -96,7 +101,12 @@ class Children:
             self._log.record(events.ChildCompleted(msgspec.Raw(message.result)), step.key)
         self._steps.offer(step.key)
 
-    def _start(self, step: StepRecord, call: WorkflowCall) -> None:
+    def unstarted(self) -> list[StartRun]:
+        """Of a run that is over: the children that outlive it and may never have begun, asked for again."""
+        self._execution.code.replay()
+        return self._unstarted
+
+    def _request(self, step: StepRecord, call: WorkflowCall) -> StartRun:
         """Asks for the child; a second time is harmless, it is known by its id."""
         options, mine = call.options, self._log.state.created
         created = RunCreated(
@@ -115,7 +125,6 @@ class Children:
             detached=step.detached,
             versions=dict(options.versions),
         )
-        request = StartRun(
+        return StartRun(
             WorkflowId(step.child), created, self._log.workflow, times=step.schedulings, code=call
         )
-        self._log.send(request)

@@ -252,6 +252,9 @@ class Execution:
         self.steps.begin_attempt()
         if reason == "resume":
             self.set_run_timeout()
+            # Its end took them out of the index; they are due when they were.
+            for timer in self.log.state.open_timers:
+                self.log.set_timer(timer.key, timer.due_at)
 
     def wait_for_retry(self) -> None:
         """The next attempt begins when its time has come."""

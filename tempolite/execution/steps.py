@@ -64,7 +64,7 @@ class Steps:
         seen = state.seq if state.paused_seq is None else state.paused_seq
         self._replayed_until = 0 if state.began_at is None else seen
         self.is_replaying = self._replayed_until > 0
-        self._ready: list[tuple[int, StepKey]] = []
+        self._ready: list[tuple[int, int, StepKey]] = []
         self.begin()
 
     def begin_attempt(self) -> None:
@@ -81,10 +81,11 @@ class Steps:
         """The code begins anew, with the outcomes that stand."""
         state = self._log.state
         # Updates and a cancellation come at their place among the outcomes.
-        self._ready = [(seq, RUN_STEP) for seq in state.updates]
+        self._ready = []
+        for seq in state.updates:
+            self.insert(seq)
         if state.cancel_seq is not None:
-            self._ready.append((state.cancel_seq, RUN_STEP))
-        heapq.heapify(self._ready)
+            self.insert(state.cancel_seq)
         self._held = {key: step.outcome for key, step in state.steps.items() if step.outcome is not None}
         self._infos: dict[StepKey, StepInfo[Any]] = {}
         self._met: set[StepKey] = set()
@@ -164,7 +165,7 @@ class Steps:
         """The code has asked for a step."""
         self._infos[key] = info
         if step is not None and key in self._held:
-            heapq.heappush(self._ready, (self._held[key].seq, key))
+            self._push(self._held[key].seq, key)
 
     def offer(self, key: StepKey) -> None:
         """A step's outcome was recorded: the code gets it if it has asked, else when it asks."""
@@ -172,11 +173,16 @@ class Steps:
         assert outcome is not None, "only recorded outcomes are offered"
         self._held[key] = outcome
         if key in self._infos:
-            heapq.heappush(self._ready, (outcome.seq, key))
+            self._push(outcome.seq, key)
 
     def insert(self, seq: int) -> None:
         """An update or a cancellation was recorded: the code meets it at its place."""
-        heapq.heappush(self._ready, (seq, RUN_STEP))
+        self._push(seq, RUN_STEP)
+
+    def _push(self, seq: int, key: StepKey) -> None:
+        """An update that a paused run took was handled at once, and so before all that came in the pause."""
+        place = self._log.state.updates_in_pause.get(seq, seq)
+        heapq.heappush(self._ready, (place, seq, key))
 
     def unsettled(self) -> list[str]:
         """What the code asked for and was not given."""
@@ -196,12 +202,12 @@ class Steps:
     def next_ready(self) -> tuple[int, StepKey] | None:
         """What the code gets next, taken out: sequence number and step; None when it has to wait.
 
-        Nothing that was recorded after a pause is delivered before the run is resumed.
+        Nothing that was recorded after a pause is delivered before the run is resumed, but for updates.
         """
         limit = self._log.state.paused_seq
-        if self._ready and (limit is None or self._ready[0][0] < limit):
-            seq, key = heapq.heappop(self._ready)
-            if seq > self._replayed_until:
+        if self._ready and (limit is None or self._ready[0][0] <= limit):
+            place, seq, key = heapq.heappop(self._ready)
+            if place > self._replayed_until:
                 self.is_replaying = False
             return seq, key
         if limit is None:

@@ -57,15 +57,30 @@ ACTIVE_ROOTS = (
     " AND is_latest = 1 AND parent IS NULL AND queue = ?1"
 )
 
-# Children that don't follow their parent: a crash came between its commit and theirs.
+# Children that don't follow their parent: a crash came between its commit and theirs. What a child was told
+# later than that stands: a restart takes nothing back.
+_TURNED = "(SELECT coalesce(max(position), 0) FROM events WHERE stream = {stream} AND type IN ({types}))"
+_PARENT_TURNED = _TURNED.format(
+    stream="p.stream", types="'RunPaused', 'RunResumed', 'RunCompleted', 'RunFailed', 'RunCancelled'"
+)
+_CHILD_TURNED = _TURNED.format(stream="c.stream", types="'RunPaused', 'RunResumed', 'AttemptBegan'")
 LEFT_BEHIND = (
-    "SELECT c.workflow, p.status <> 'PAUSED'"
+    "SELECT c.workflow, CASE p.status WHEN 'PAUSED' THEN 'pause' WHEN 'RUNNING' THEN 'resume'"
+    " WHEN 'WAITING' THEN 'resume' ELSE 'cancel' END"
     " FROM runs c JOIN runs p ON p.workflow = c.parent AND p.is_latest = 1"
     " WHERE c.status IN ('PENDING', 'RUNNING', 'WAITING', 'PAUSED', 'STUCK', 'STRANDED') AND c.is_latest = 1"
     " AND c.parent IS NOT NULL"
     " AND ((p.status = 'PAUSED' AND c.status IN ('PENDING', 'RUNNING', 'WAITING') AND c.bond <> 'detached')"
+    " OR (p.status IN ('RUNNING', 'WAITING') AND c.status = 'PAUSED' AND c.bond <> 'detached')"
     " OR (p.status IN ('COMPLETED', 'FAILED', 'CANCELLED') AND c.bond = 'cancel'))"
+    f" AND {_CHILD_TURNED} < {_PARENT_TURNED}"
     " ORDER BY c.ordinal"
+)
+
+# Children that were asked for, and may not exist, of a run that is over.
+UNSTARTED = (
+    "SELECT DISTINCT r.workflow, r.stream, r.function FROM spawns s JOIN runs r ON r.stream = s.stream"
+    " WHERE r.is_latest = 0 OR r.status IN ('COMPLETED', 'FAILED', 'CANCELLED') ORDER BY r.ordinal"
 )
 
 TIMERS = (

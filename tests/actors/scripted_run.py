@@ -121,7 +121,10 @@ class Store:
             if is_held or (run.status == "RUNNING" and run.parent is None and run.queue in limited):
                 yield InLine(run.workflow, run.queue, run.priority, is_held)
 
-    def left_behind(self) -> Iterable[tuple[WorkflowId, bool]]:
+    def unstarted(self) -> list[StartRun]:
+        return []
+
+    def left_behind(self) -> Iterable[tuple[WorkflowId, str]]:
         """Children that don't follow their parent yet."""
         return self.behind
 

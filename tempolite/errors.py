@@ -60,7 +60,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from asyncio import CancelledError as Cancelled  # noqa: F401 - what type checkers see of __getattr__ below
+    import asyncio
+
+    Cancelled = asyncio.CancelledError
 
 
 class TempoliteError(Exception):

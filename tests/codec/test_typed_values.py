@@ -138,7 +138,7 @@ class Declined(Exception):
     "value",
     [
         Item("a"),
-        Order([Item("a"), Item("b", 2.0)], frozenset("xy")),
+        Order([Item("a"), Item("b", 2.0)], frozenset("x")),
         Special("a", 1.5, (1, 2)),
         Special.Nested.ONE,
         Box(content=Box(1)),

@@ -154,11 +154,13 @@ class Code:
 
     def _give_next(self) -> bool:
         """Gives the code what it waits for: what was recorded first, else what is decided now."""
-        self._execution.conditions.look()
+        execution = self._execution
+        if "conditions" in execution.made:
+            execution.conditions.look()
         ready = self._steps.next_ready()
         if ready is None:
             # Only here has the code caught up with its history.
-            if not self._execution.signals.match():
+            if "signals" not in execution.made or not execution.signals.match():
                 return False
             ready = self._steps.next_ready()
             if ready is None:
@@ -171,7 +173,7 @@ class Code:
             assert self._runner is not None, "it waits"
             self._runner.interrupt(f"workflow {self._log.workflow!r} was cancelled")
         else:
-            self._execution.handlers.repeat(seq)
+            execution.handlers.repeat(seq)
         return True
 
     def _make_runner(self) -> Runner:

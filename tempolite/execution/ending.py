@@ -66,8 +66,10 @@ class Ending:
 
     def take_postponed(self) -> None:
         """Ends a cancelled run whose sagas were waited for, once they are through."""
+        if not self.is_postponed:
+            return
         is_over = self._log.state.is_finished or self._log.ended is not None
-        if self.is_postponed and not is_over and not self._execution.sagas.are_under_way:
+        if not is_over and not self._execution.sagas.are_under_way:
             self.is_postponed = False
             self.cancelled(self._postponed)
 
@@ -153,7 +155,8 @@ class Ending:
         latest = Latest(status, is_held=following.held)
         log.write(statements.insert_run(stream, log.workflow, following, log.now_us, latest))
         log.write((statements.KEEP_PLACE, (stream, log.stream)))
-        self._execution.children.cancel()
+        if self._log.state.has_children:
+            self._execution.children.cancel()
         log.drop_work()
         if created.timeout_s is not None:
             due_us = log.now_us + round(created.timeout_s * 1e6)
@@ -174,7 +177,8 @@ class Ending:
 
     def _end(self, status: Status) -> None:
         """The outcome is recorded: what still runs is of no use, and the parent is told."""
-        self._execution.children.cancel()
+        if self._log.state.has_children:
+            self._execution.children.cancel()
         self._log.drop_work()
         self.tell(status)
 

@@ -31,21 +31,12 @@ from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
 from tempolite.core.status import Status
 from tempolite.errors import InvalidArguments, NotAllowedInWorkflow
 from tempolite.execution.activities import Activities
-from tempolite.execution.children import Children
 from tempolite.execution.code import Code
-from tempolite.execution.conditions import Conditions
 from tempolite.execution.ending import Ending
-from tempolite.execution.handlers import Handlers
-from tempolite.execution.requests import Requests
+from tempolite.execution.parts import Parts
 from tempolite.execution.run_log import RUN_STEP, RunLog
 from tempolite.execution.runner import Fenced
-from tempolite.execution.sagas import Sagas
-from tempolite.execution.side_effects import SideEffects
-from tempolite.execution.signals import Signals
 from tempolite.execution.steps import Steps
-from tempolite.execution.timers import Timers
-from tempolite.execution.versions import Versions
-from tempolite.execution.waits import Waits
 from tempolite.registry import unknown_function
 from tempolite.store import statements
 
@@ -58,7 +49,7 @@ if TYPE_CHECKING:
     from tempolite.store.statements import Latest
 
 
-class Execution:
+class Execution(Parts):
     """One run of one workflow, alive.
 
     Args:
@@ -84,21 +75,12 @@ class Execution:
         run: RunState | RunCreated,
         written: Latest | None = None,
     ) -> None:
+        super().__init__()
         self.workflow, self.stream = workflow, stream
         self.services = services
         self.log = RunLog(workflow, stream, RunState(run) if isinstance(run, RunCreated) else run, written)
         self.steps = Steps(self.log, services)
         self.activities = Activities(self)
-        self.side_effects = SideEffects(self)
-        self.sagas = Sagas(self)
-        self.children = Children(self)
-        self.timers = Timers(self)
-        self.signals = Signals(self)
-        self.conditions = Conditions(self)
-        self.versions = Versions(self)
-        self.waits = Waits(self)
-        self.handlers = Handlers(self)
-        self.requests = Requests(self)
         self.ending = Ending(self)
         self.code = Code(self, call)
         self._is_discarded = False
@@ -125,18 +107,21 @@ class Execution:
             self._take(message)
         self.settle()
         self.ending.take_postponed()
-        self.requests.take_waiting()
-        self.sagas.look()
+        if "requests" in self.made:
+            self.requests.take_waiting()
+        if "sagas" in self.made:
+            self.sagas.look()
         self._strand_if_unknown()
         turn = self.log.turn()
-        turn.has_work = turn.has_work or self.requests.are_waiting
+        if "requests" in self.made:
+            turn.has_work = turn.has_work or self.requests.are_waiting
         if self.services.is_forgetful and turn.ended is None:
             self.code.restart()
         return turn
 
     def unanswered(self) -> list[Any]:
         """Requests that wait for the code's first turn; whoever discards the run has to keep them."""
-        return self.requests.unanswered()
+        return self.requests.unanswered() if "requests" in self.made else []
 
     def _take_prelude(self) -> None:
         """What a fork keeps is recorded in its first turn, and the code gets it as on replay."""
@@ -151,7 +136,8 @@ class Execution:
         self.code.stop()
         self.steps.clear()
         self.activities.clear()
-        self.sagas.clear()
+        if "sagas" in self.made:
+            self.sagas.clear()
 
     # ── for the parts ───────────────────────────────────────────────────────────────────────────────────
 
@@ -182,7 +168,8 @@ class Execution:
             Fenced: it is being ended.
             NotAllowedInWorkflow: a query, a validator or a condition uses the context.
         """
-        if self.is_fenced:
+        # What `is_fenced` says, without a call: every use of the context comes through here.
+        if self._is_discarded or self.code.is_ending or self.log.ended is not None:
             raise Fenced
         if self._is_reading:
             raise NotAllowedInWorkflow(
@@ -213,10 +200,7 @@ class Execution:
         """The code begins anew: it asks for everything once more."""
         self._statuses = 0
         self.steps.begin()
-        self.handlers.begin()
-        self.signals.begin()
-        self.conditions.begin()
-        self.sagas.begin()
+        self.begin_parts()
         self.ending.begin()
 
     def set_status(self, text: str, progress: float | None) -> None:

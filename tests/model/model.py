@@ -10,7 +10,8 @@ Where the contract is silent, this is what is expected:
 - a paused or pending run that is cancelled is cancelled at once, where its code has nothing to clean up;
 - an update is accepted by a paused run; what waits for it goes on after the resume;
 - an activity under way in a paused run has its retries, too;
-- a new attempt waits anew for what had timed out; a sleep that a cancel cut short ends when it would have;
+- a new attempt waits anew for what had timed out;
+- a sleep that a cancel had cut short ends when it would have;
 - a child that is cancelled with its parent before it exists may never come to be;
 - continue-as-new closes a run: its children are cancelled unless they were to be left alone;
 - a deferred run that is paused is not pending, and can't be enqueued;

@@ -1,4 +1,8 @@
-"""The public API, driven at random, does what a small model of it says."""
+"""The public API, driven at random, does what a small model of it says.
+
+``TEMPOLITE_MODEL_EXAMPLES=5000`` looks further, at other examples each time;
+``TEMPOLITE_TESTS=always-replay`` looks at engines that keep nothing in memory.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,9 @@ from tempolite import WorkflowAlreadyExists
 from tests.model.machine import SideBySide
 from tests.model.model import CLEANUP
 from tests.model.workflows import OUTSIDE, other
+
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
+"""A crash here loses what was not committed; what a disk loses is tested elsewhere."""
 
 ROOTS = ("a", "b", "c")
 NAMES = st.sampled_from(("red", "blue"))
@@ -47,7 +54,7 @@ class Users(RuleBasedStateMachine):
 
     @initialize(seed=st.integers(0, 1_000_000), script=SCRIPTS)
     def begin(self, seed: int, script: Any) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="model"))
+        self.folder = Path(tempfile.mkdtemp(prefix="model", dir=MEMORY))
         self.both = SideBySide(self.folder / "runs.db", seed, self.settings)
         self.values = 0
         self.both.start("a", script)

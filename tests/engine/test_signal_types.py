@@ -48,16 +48,18 @@ def test_types_within_a_type_are_found_again(make_engine: EngineMaker, path: Any
     kinds = {"items": list[Item]}
 
     def collect(ctx: WorkflowContext) -> list[str]:
-        ctx.signal("start").get()
-        return [item.name for item in ctx.signal("items", kinds["items"]).get()]
+        items = ctx.signal("items", kinds["items"])
+        ctx.signal("go").get()
+        return [item.name for item in items.get()]
 
     first = make_engine(path)
     first.execute("a", collect)
+    first.wait(timeout=10)  # the code has asked for them
     first.signal("a", "items", [Item("cup"), Item("pot")])
     first.close()
     engine = make_engine(path, workflows=[collect])
 
-    engine.signal("a", "start")
+    engine.signal("a", "go")
 
     assert engine.get("a").get(timeout=10) == ["cup", "pot"]
 

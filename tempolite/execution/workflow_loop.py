@@ -34,6 +34,33 @@ class LoopTime(Protocol):
         ...
 
 
+class _NumberedTask(asyncio.Task[Any]):
+    """A task whose place in a set is the same on every replay.
+
+    ``TaskGroup``, ``wait`` and others keep tasks in sets, and cancel them or hand them out in a set's order:
+    that of the hashes, by default of where in memory they are.
+    """
+
+    def __init__(self, coro: Any, *, number: int, **options: Any) -> None:
+        # First: asyncio puts each new task into a set of its own.
+        self._number = number
+        super().__init__(coro, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class _NumberedFuture(asyncio.Future[Any]):
+    """A future with the same property."""
+
+    def __init__(self, *, number: int, **options: Any) -> None:
+        self._number = number
+        super().__init__(**options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class WorkflowLoop(asyncio.AbstractEventLoop):
     """Just enough of an event loop for tasks and futures, first in first out.
 
@@ -48,6 +75,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self._ready: deque[asyncio.Handle] = deque()
         self._cancels: dict[asyncio.TimerHandle, Callable[[], None]] = {}
         self._tasks: list[asyncio.Task[Any]] = []
+        self._numbers = 0
 
     def run_ready(self) -> None:
         """Runs callbacks until there is none; an error that ends the code comes out."""
@@ -117,14 +145,18 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             cancel()
 
     def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
+        return _NumberedFuture(loop=self, number=self._next_number())
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, **options)
+        task = _NumberedTask(coro, loop=self, number=self._next_number(), **options)
         if len(self._tasks) > TASKS_KEPT:
             self._tasks = [known for known in self._tasks if not known.done()]
         self._tasks.append(task)
         return task
+
+    def _next_number(self) -> int:
+        self._numbers += 1
+        return self._numbers
 
     def get_debug(self) -> bool:
         return False

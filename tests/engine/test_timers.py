@@ -75,8 +75,8 @@ def test_timers_fire_once_and_never_early_whatever_ends_the_engine(
     engine = make_engine(**on_file)
     for id, seconds in naps.items():
         engine.execute(id, napping, seconds)
-    for share in (0.2, 0.4, 0.6):
-        wait_until(lambda enough=share * len(naps): engine.count(status="COMPLETED") >= enough)
+    for share in (12, 24, 36):
+        wait_for_ends(engine, share)
         end(engine)
         engine = make_engine(**on_file, workflows=[napping])
 
@@ -156,6 +156,11 @@ def test_an_engine_with_a_far_timer_does_nothing(make_engine: EngineMaker, home:
     threading.Event().wait(LOOK_S)
 
     assert (engine._system.persistence.commits, wake_ups()) == (commits, switches)
+
+
+def wait_for_ends(engine: Tempolite, number: int) -> None:
+    """Returns when so many runs have ended."""
+    wait_until(lambda: engine.count(status="COMPLETED") >= number)
 
 
 def wake_ups() -> dict[str, int]:

@@ -159,7 +159,7 @@ class Looking(Lifecycle):
         dropped, lost = self._system.loss_counts()
         return Metrics(
             runs={status: counted.get(status, 0) for status in Status},
-            queues={name: self.queue(name) for name in self._queues},
+            queues={name: self.queue(name) for name in list(self._queues)},
             commits=self._system.persistence.commits,
             dropped_late_results=dropped,
             lost_workers=lost,

@@ -20,7 +20,7 @@ from tests.engine.waiting import wait_until
 Home = dict[str, Any]
 WAIT_S = 30
 LOOK_S = 0.3
-SLEEPERS = 5_000
+SLEEPERS = 1_000
 
 
 class LaterClock(SystemClock):

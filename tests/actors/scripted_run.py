@@ -67,7 +67,7 @@ class Store:
     faults: list[str] = field(default_factory=list)
     moods: dict[str, str] = field(default_factory=dict)
     deferred: set[str] = field(default_factory=set)
-    behind: list[tuple[WorkflowId, bool]] = field(default_factory=list)
+    behind: list[tuple[WorkflowId, str]] = field(default_factory=list)
     settled: list[str] = field(default_factory=list)
     streams: int = 0
 

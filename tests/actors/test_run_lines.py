@@ -315,7 +315,7 @@ def test_children_that_do_not_follow_their_parent_are_told_at_start() -> None:
     def prepare(store: Store) -> None:
         for name in ("cancelled", "paused"):
             store.put(name, parent=WorkflowId("p"))
-        store.behind = [(WorkflowId("cancelled"), True), (WorkflowId("paused"), False)]
+        store.behind = [(WorkflowId("cancelled"), "cancel"), (WorkflowId("paused"), "pause")]
 
     bench = DirectoryBench(prepare=prepare)
     bench.ask(Recover())

@@ -167,7 +167,7 @@ def by_hand(minute: str, hour: str, zone: ZoneInfo, begin: datetime, days: int) 
     return [moment for moment in found if moment > begin]
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=40)
 @given(FIELDS, FIELDS, st.sampled_from(ZONES), CHANGES)
 def test_due_times_are_those_that_a_look_at_every_minute_finds(
     minute: str, hour: str, zone: str, around: datetime

@@ -43,14 +43,14 @@ def prepare(ctx: ActivityContext, part: int) -> int:
 def look_up(ctx: ActivityContext, part: int) -> int:
     """Long enough to be killed in."""
     with Trace(ctx):
-        _PAUSE.wait(0.008)
+        _PAUSE.wait(0.02)
         return part * 10
 
 
 def pack(ctx: ActivityContext, token: str) -> str:
     """Long enough to be killed in; works on what the side effect drew."""
     with Trace(ctx, token):
-        _PAUSE.wait(0.008)
+        _PAUSE.wait(0.02)
         return f"packed {token}"
 
 

@@ -12,13 +12,15 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
 import pykka
 from pykka._future import _Unset
+
+from tempolite.errors import EngineClosed
 
 T = TypeVar("T")
 
@@ -109,6 +111,15 @@ class Reply(pykka.Future[T]):
             except IndexError:  # another thread was faster
                 return
             callback()
+
+
+@contextmanager
+def dead_is_closed() -> Iterator[None]:
+    """An actor that is gone when it is asked is, to the caller, an engine that was closed."""
+    try:
+        yield
+    except pykka.ActorDeadError:
+        raise EngineClosed("the engine was closed") from None
 
 
 class _Bell:

@@ -21,7 +21,7 @@ from tempolite.actors.controls import (
     Update,
     UpdateArrived,
 )
-from tempolite.actors.futures import Reply
+from tempolite.actors.futures import Reply, dead_is_closed
 from tempolite.core.identifiers import WorkflowId
 from tempolite.errors import InvalidArguments
 from tempolite.execution.signals import checked_name
@@ -37,7 +37,8 @@ def decoded(engine: Lifecycle, inner: Reply[Any]) -> Reply[Any]:
 
     def take() -> None:
         try:
-            reply.set(engine.decode_answer(inner.get(timeout=0)))
+            with dead_is_closed():
+                reply.set(engine.decode_answer(inner.get(timeout=0)))
         except BaseException as error:
             reply.fail(error)
 

@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 import msgspec
 
+from tempolite.actors.futures import dead_is_closed
 from tempolite.actors.messages import AwaitIdle, AwaitOutcome, RunEnded, StartRun
 from tempolite.calls import WorkflowCall
 from tempolite.core.events import RunCreated
@@ -19,6 +20,7 @@ from tempolite.core.status import Status
 from tempolite.engine.handle import WorkflowInfo
 from tempolite.engine.lifecycle import Lifecycle
 from tempolite.errors import (
+    EngineClosed,
     InvalidArguments,
     WorkflowCancelled,
     WorkflowFailed,
@@ -145,7 +147,11 @@ class Running(Lifecycle):
         """Asks the directory; who stops waiting, in time or cancelled, is forgotten."""
         reply = self._system.ask_nowait(message)
         try:
-            return await asyncio.wait_for(_awaited(reply), timeout)
+            with dead_is_closed():
+                return await asyncio.wait_for(_awaited(reply), timeout)
+        except EngineClosed:
+            self._check_started()
+            raise
         except (TimeoutError, asyncio.CancelledError):
             self._system.give_up(message, reply)
             raise

@@ -220,7 +220,7 @@ def test_who_gives_up_an_await_is_forgotten(make_engine: EngineMaker, home: Home
 
 
 def test_a_close_cuts_awaits_short(make_engine: EngineMaker, home: Home) -> None:
-    """Each ends with ``EngineClosed``, and so does what comes later."""
+    """Each ends with ``EngineClosed``, whenever it asked, and so does what comes later."""
     engine = prepared(make_engine(**home))
 
     async def main() -> list[Any]:
@@ -234,3 +234,16 @@ def test_a_close_cuts_awaits_short(make_engine: EngineMaker, home: Home) -> None
         return ended
 
     assert [type(error) for error in asyncio.run(main())] == [EngineClosed, EngineClosed]
+
+
+def test_who_asks_while_the_engine_closes_is_told_so(make_engine: EngineMaker) -> None:
+    """Its actors have ended, and it has not said yet that it is closed: ``EngineClosed`` all the same."""
+    engine = prepared(make_engine())
+    engine._system._perform(engine._system.directory.stop_now)
+
+    async def main() -> None:
+        for call in (engine.aexecute("new", listening), engine.aquery("q", "id"), engine.get("q").aget()):
+            with pytest.raises(EngineClosed):
+                await asyncio.wait_for(call, WAIT_S)
+
+    asyncio.run(main())

@@ -199,7 +199,7 @@ def test_a_reopened_engine_gives_the_same_reference(make_engine: EngineMaker, on
 def test_many_threads_ask_one_run(make_engine: EngineMaker, home: Home) -> None:
     """Each is answered once with an answer of its own, while the run comes and goes."""
     engine = make_engine(**home)
-    ref = ref_of(engine, 80)
+    ref = ref_of(engine, 81)
     answers: list[int] = []
 
     def correct(sender: int) -> None:
@@ -212,6 +212,8 @@ def test_many_threads_ask_one_run(make_engine: EngineMaker, home: Home) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    # One more than they send: the run is there until the last of them is answered.
+    ref.ask(Signal("entry", [8, 0]), timeout=ASK_S)
 
     entries = engine.get("a").get(timeout=ASK_S)[1]
     assert sorted(answers) == list(range(1, 81))

@@ -37,12 +37,7 @@ class Following(Lifecycle):
         position = checked_position(after)
         while True:
             bell = self._system.next_commit() if follow else None
-            try:
-                page = await asyncio.to_thread(self._page, position)
-            except EngineClosed:
-                if follow and self._failure is None:
-                    return
-                raise
+            page = await asyncio.to_thread(self._page, position, is_followed=follow)
             for event in page:
                 yield event
                 position = event.seq
@@ -55,12 +50,7 @@ class Following(Lifecycle):
         while True:
             # Taken before the file is looked at: no commit comes in between unheard.
             bell = self._system.next_commit() if follow else None
-            try:
-                page = self._page(position)
-            except EngineClosed:
-                if follow and self._failure is None:
-                    return
-                raise
+            page = self._page(position, is_followed=follow)
             for event in page:
                 yield event
                 position = event.seq
@@ -69,6 +59,12 @@ class Following(Lifecycle):
             if bell is None or not self._system.wait_for(bell):
                 return
 
-    def _page(self, position: int) -> list[Event]:
-        rows: list[tuple[Any, ...]] = self._rows(queries.LOG, (position, EVENTS_PER_PAGE))
+    def _page(self, position: int, *, is_followed: bool) -> list[Event]:
+        """What comes next; nothing where who follows outlives an engine that was closed in order."""
+        try:
+            rows: list[tuple[Any, ...]] = self._rows(queries.LOG, (position, EVENTS_PER_PAGE))
+        except EngineClosed:
+            if is_followed and self._failure is None:
+                return []
+            raise
         return [event_of(row) for row in rows]

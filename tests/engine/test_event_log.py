@@ -131,7 +131,12 @@ def test_a_follower_is_not_woken_for_nothing(engine: Tempolite, monkeypatch: pyt
     start_all(engine, "a")
     reads: list[int] = []
     page = following.Following._page
-    monkeypatch.setattr(following.Following, "_page", lambda self, at: reads.append(at) or page(self, at))
+
+    def counted(self: Any, position: int, **rest: Any) -> Any:
+        reads.append(position)
+        return page(self, position, **rest)
+
+    monkeypatch.setattr(following.Following, "_page", counted)
     follower = Follower(engine)
     follower.wait_for(2)
 

@@ -38,17 +38,7 @@ logger = logging.getLogger("tempolite")
 
 
 class ActivityPool(AttemptsUnderWay):
-    """One queue's activities.
-
-    Args:
-        queue: its settings.
-        workers: how many at most.
-        make_worker: makes one, given ``on_frames`` and ``on_death``.
-        marks: where it is marked which attempts run.
-
-    Attributes:
-        results_dropped: results that came when nobody waited for them any more.
-    """
+    """One queue's activities: what waits, and who gets which worker."""
 
     def __init__(
         self, queue: Queue, workers: int, make_worker: MakeWorker, *marks: Any, **options: Any

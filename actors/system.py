@@ -98,12 +98,10 @@ class ActorSystem:
         self.file = file
         self._options = options
         self._dispatcher: ThreadDispatcher | SeededDispatcher
-        self._commits: ThreadDispatcher | SeededDispatcher
         if options.seed is None:
             self._dispatcher = ThreadDispatcher("tempolite-actors", options.clock)
-            self._commits = self._dispatcher
         else:
-            self._dispatcher = self._commits = SeededDispatcher(options.seed, options.clock)  # type: ignore[arg-type]
+            self._dispatcher = SeededDispatcher(options.seed, options.clock)  # type: ignore[arg-type]
         self.pools: dict[str, ActivityPool] = {}
         self._pool_refs: dict[str, pykka.ActorRef[ActivityPool]] = {}
 
@@ -135,8 +133,7 @@ class ActorSystem:
             now_us=self._options.clock.now_us,
         )
         self.supervisor.launch(self._dispatcher)
-        self.supervisor.add(self.persistence, self._commits)
-        for actor in (self.side_effects, self.timers, self.sagas):
+        for actor in (self.persistence, self.side_effects, self.timers, self.sagas):
             self.supervisor.add(actor, self._dispatcher)
         self.marks = RunningMarks(marks_path(self.file), was_clean=self.persistence.was_clean)
         for queue in self._options.queues:
@@ -145,8 +142,6 @@ class ActorSystem:
         self.supervisor.add(self.scheduler, self._dispatcher)
         self._add_retention(store, failure)
         self._dispatcher.start()
-        if self._commits is not self._dispatcher:
-            self._commits.start()
         self.directory.actor_ref.tell(Recover())
         self.timers.actor_ref.tell(ReadTimers())
 
@@ -313,8 +308,6 @@ class ActorSystem:
         self._perform(lambda: self.directory.close(error))
         for pool in self.pools.values():
             self._ask(pool.actor_ref, ShutDown())
-        if self._commits is not self._dispatcher:
-            self._commits.stop(ASK_S)
         self._dispatcher.stop(ASK_S)
         self.side_effects.shut_down(timeout_s=0.1)
         if is_clean:

@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -38,18 +38,6 @@ _BOOT = (
 )
 _PACKAGE_FOLDER = str(Path(__file__).absolute().parents[2])
 _DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
-
-
-class ShippableCall(Protocol):
-    """What a worker needs to know of ``ActivityJob.call``."""
-
-    def shipping(self) -> frames.Shipping:
-        """How it travels."""
-        ...
-
-    def ship_by_value(self, reason: str) -> None:
-        """Its name led nowhere in a worker; raises when it went by value already."""
-        ...
 
 
 class WorkerSettings(msgspec.Struct, frozen=True):

@@ -45,12 +45,12 @@ class Conditions:
         """The code begins anew."""
         self._open.clear()
 
-    def look(self) -> bool:
-        """Looks at every open condition; whether one was met."""
+    def look(self) -> None:
+        """Looks at every open condition."""
         if not self._open or self._log.state.paused_seq is not None:
-            return False
-        met = [key for key in list(self._open) if self._look_at(key)]
-        return bool(met)
+            return
+        for key in list(self._open):
+            self._look_at(key)
 
     def give_up(self, info: ConditionInfo) -> None:
         """Its time is over: that is what the code gets."""
@@ -58,7 +58,7 @@ class Conditions:
             self._log.record(events.ConditionDecided(is_met=False), info.key)
             self._steps.offer(info.key)
 
-    def _look_at(self, key: StepKey) -> bool:
+    def _look_at(self, key: StepKey) -> None:
         try:
             with self._execution.reading():
                 is_met = bool(self._execution.code.ask(self._open[key]))
@@ -70,9 +70,8 @@ class Conditions:
             )
         else:
             if not is_met:
-                return False
+                return
             body = events.ConditionDecided(is_met=True)
         del self._open[key]
         self._log.record(body, key)
         self._steps.offer(key)
-        return True

@@ -12,9 +12,13 @@ from datetime import timedelta
 from types import FunctionType
 from typing import Any
 
+import msgspec
+
 from tempolite.actors.frames import Shipping
 from tempolite.codec import dump_callable, importable_name
-from tempolite.core.retry import RetryPolicy
+from tempolite.core.events import RunCreated
+from tempolite.core.queues import DEFAULT_QUEUE
+from tempolite.core.retry import RetryPolicy, RetrySpec
 from tempolite.definitions import (
     Activity,
     ActivityOptions,
@@ -173,6 +177,26 @@ class WorkflowCall(Described):
             raise InvalidArguments(
                 f"{self.name}: a workflow's first parameter is its context, `ctx: WorkflowContext`"
             )
+
+    def run_created(self, args: msgspec.Raw, **more: Any) -> RunCreated:
+        """The first event of a run of this function, as its options of today say.
+
+        Args:
+            args: the encoded arguments.
+            more: fields of the event that the options don't know: ``seed``, ``run_group``, a child's parent;
+                they win over the options.
+        """
+        options = self.options
+        fields: dict[str, Any] = {
+            "function": self.name,
+            "queue": options.queue or DEFAULT_QUEUE,
+            "priority": options.priority,
+            "retry": options.retry.recorded() if options.retry else RetrySpec(),
+            "timeout_s": options.timeout_s,
+            "deferred": options.defer,
+            "versions": dict(options.versions),
+        }
+        return RunCreated(args=args, **(fields | more))
 
 
 def activity_call(target: Any) -> ActivityCall:

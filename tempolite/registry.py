@@ -79,9 +79,9 @@ class Registry:
         return getattr(declared, "name", None) or callable_name(getattr(function, "fn", function))
 
 
-def unknown_function(name: str) -> str:
-    """Why a run is stranded, and the remedy."""
+def unknown_function(name: str, *, call: str = "tp.register(fn)") -> str:
+    """Why a run is stranded, and the remedy; ``call`` is the call that makes it known."""
     return (
         f"function {name!r} is not known to this engine; pass it in Tempolite(workflows=[...]), call "
-        "tp.register(fn), or import the module where it is decorated with @workflow"
+        f"{call}, or import the module where it is decorated with @workflow"
     )

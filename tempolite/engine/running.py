@@ -12,10 +12,8 @@ import msgspec
 from tempolite.actors.futures import dead_is_closed
 from tempolite.actors.messages import AwaitIdle, AwaitOutcome, RunEnded, StartRun
 from tempolite.calls import WorkflowCall
-from tempolite.core.events import RunCreated
 from tempolite.core.identifiers import WorkflowId
 from tempolite.core.queues import DEFAULT_QUEUE
-from tempolite.core.retry import RetrySpec
 from tempolite.core.status import Status
 from tempolite.engine.handle import WorkflowInfo
 from tempolite.engine.lifecycle import Lifecycle
@@ -179,23 +177,10 @@ class Running(Lifecycle):
             raise InvalidArguments(f"id is {id!r}, expected a non-empty text or None")
         call: WorkflowCall = self._registry.add(fn)
         call.shape.check(call.name, args, kwargs)
-        options = call.options
-        queue = options.queue or DEFAULT_QUEUE
-        self._check_queue(queue)
+        self._check_queue(call.options.queue or DEFAULT_QUEUE)
         payload = self._services.encode_call(args, kwargs)
         workflow = id or self._new_id()
-        created = RunCreated(
-            function=call.name,
-            args=msgspec.Raw(payload),
-            seed=self._services.new_seed(),
-            queue=queue,
-            run_group=workflow,
-            priority=options.priority,
-            retry=options.retry.recorded() if options.retry else RetrySpec(),
-            timeout_s=options.timeout_s,
-            deferred=options.defer,
-            versions=dict(options.versions),
-        )
+        created = call.run_created(msgspec.Raw(payload), seed=self._services.new_seed(), run_group=workflow)
         return StartRun(WorkflowId(workflow), created, is_made_up=id is None, code=call)
 
     def _new_id(self) -> str:

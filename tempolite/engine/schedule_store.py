@@ -12,14 +12,12 @@ from tempolite.actors.database_file import DatabaseFile, run
 from tempolite.actors.messages import StartRun, Write
 from tempolite.actors.schedule_store import StoredSchedule
 from tempolite.calls import WorkflowCall
-from tempolite.core.events import RunCreated
 from tempolite.core.identifiers import StreamId
 from tempolite.core.queues import DEFAULT_QUEUE
-from tempolite.core.retry import RetrySpec
 from tempolite.core.schedule import ScheduleState
 from tempolite.core.schedule_events import ScheduleEntry
 from tempolite.errors import DatabaseDamaged, NotRegistered, QueueNotFound
-from tempolite.registry import Registry
+from tempolite.registry import Registry, unknown_function
 from tempolite.store import queries, statements
 
 logger = logging.getLogger("tempolite")
@@ -86,29 +84,13 @@ class SchedulesInFile:
             NotRegistered, QueueNotFound: the function, or its queue, is not known.
         """
         call, workflow = self._call_of(state.spec.function), state.run_id(due_us)
-        options = call.options
-        created = RunCreated(
-            function=call.name,
-            args=state.spec.args,
-            seed=self._new_seed(),
-            queue=options.queue or DEFAULT_QUEUE,
-            run_group=workflow,
-            priority=options.priority,
-            retry=options.retry.recorded() if options.retry else RetrySpec(),
-            timeout_s=options.timeout_s,
-            deferred=options.defer,
-            versions=dict(options.versions),
-        )
+        created = call.run_created(state.spec.args, seed=self._new_seed(), run_group=workflow)
         return StartRun(workflow, created, code=call)
 
     def _call_of(self, function: str) -> WorkflowCall:
         call = self._registry.find(function)
         if call is None:
-            raise NotRegistered(
-                f"function {function!r} is not known to this engine; pass it in "
-                "Tempolite(workflows=[...]), call tp.register(fn) or tp.schedule(...) again, or import the "
-                "module where it is decorated with @workflow"
-            )
+            raise NotRegistered(unknown_function(function, call="tp.register(fn) or tp.schedule(...) again"))
         self._check_queue(call.options.queue or DEFAULT_QUEUE)
         return call
 

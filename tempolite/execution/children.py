@@ -10,9 +10,7 @@ from tempolite.actors.controls import Asked, Cancel, Pause, Resume
 from tempolite.actors.messages import ChildEnded, Deliver, StartRun
 from tempolite.calls import WorkflowCall, workflow_call
 from tempolite.core import events
-from tempolite.core.events import RunCreated
 from tempolite.core.identifiers import StepKey, WorkflowId
-from tempolite.core.retry import RetrySpec
 from tempolite.core.step_records import StepKind, StepRecord
 from tempolite.execution.infos import ChildWorkflowInfo
 from tempolite.store import statements
@@ -109,21 +107,16 @@ class Children:
     def _request(self, step: StepRecord, call: WorkflowCall) -> StartRun:
         """Asks for the child; a second time is harmless, it is known by its id."""
         options, mine = call.options, self._log.state.created
-        created = RunCreated(
+        created = call.run_created(
+            msgspec.Raw(step.args),
             function=step.function,
-            args=msgspec.Raw(step.args),
             seed=self._services.new_seed(),
             queue=options.queue or mine.queue,
             run_group=step.child if step.detached else mine.run_group,
             parent=self._log.workflow,
             parent_step=step.key,
             on_parent_close=options.on_parent_close,
-            priority=options.priority,
-            retry=options.retry.recorded() if options.retry else RetrySpec(),
-            timeout_s=options.timeout_s,
-            deferred=options.defer,
             detached=step.detached,
-            versions=dict(options.versions),
         )
         return StartRun(
             WorkflowId(step.child), created, self._log.workflow, times=step.schedulings, code=call

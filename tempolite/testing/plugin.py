@@ -1,0 +1,45 @@
+"""The fixtures that pytest finds by itself; nothing of the engine is imported until one is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tempolite.testing.engines import Engines, TestedEngine
+
+
+@pytest.fixture
+def tempolite_settings() -> dict[str, Any]:
+    """Arguments of every engine of the other fixtures; override it to change them."""
+    return {}
+
+
+@pytest.fixture
+def tempolite_engines(
+    tempolite_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engines]:
+    """What the other fixtures make engines with; one for each test."""
+    from tempolite.testing.engines import Engines
+
+    engines = Engines(tempolite_settings, lambda: str(tmp_path_factory.mktemp("tempolite") / "engine.db"))
+    yield engines
+    engines.close()
+
+
+@pytest.fixture
+def tempolite_engine(tempolite_engines: Engines) -> TestedEngine:
+    """A started engine on a fresh temporary file; closed at the end of the test."""
+    return tempolite_engines.make_alone()
+
+
+@pytest.fixture
+def tempolite_factory(tempolite_engines: Engines) -> Callable[..., TestedEngine]:
+    """Makes started engines, as many as the test wants, by default all on one temporary file.
+
+    ``tempolite_factory(**arguments)`` takes the arguments of ``Tempolite``. Each engine can be killed with
+    ``.crash()``; the next call then opens the same file again.
+    """
+    return tempolite_engines.make

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import threading
@@ -32,6 +31,7 @@ from tempolite.actors.messages import (
     Scale,
     ShutDown,
 )
+from tempolite.actors.orphans import wait_for_orphans
 from tempolite.actors.persistence import PersistenceActor
 from tempolite.actors.residents import RESIDENTS_MAX
 from tempolite.actors.retention import RetentionActor
@@ -50,7 +50,7 @@ from tempolite.actors.worker_thread import InlineWorker, ThreadWorker
 from tempolite.actors.workflow import Routes
 from tempolite.core.identifiers import StepKey, WorkflowId
 from tempolite.core.queues import Queue
-from tempolite.errors import EngineClosed, EngineLocked, InvalidArguments, QueueExists, QueueNotFound
+from tempolite.errors import EngineClosed, InvalidArguments, QueueExists, QueueNotFound
 
 logger = logging.getLogger("tempolite")
 
@@ -63,8 +63,8 @@ SCHEDULERS_MESSAGES = frozenset((*COMMANDS, AwaitIdle))
 ASK_S = 30.0
 """Deadline of what the engine asks its own actors while it starts and stops."""
 
-ORPHANS_S = 30.0
-"""How long a start waits for workers of an engine that was killed; they end within a second."""
+LOOK_S = 1.0
+"""How long who has no patience left waits to hear that all runs rest; who can't say so by then works."""
 
 
 class SystemOptions(msgspec.Struct):
@@ -107,7 +107,7 @@ class ActorSystem:
 
     def start(self, store: RunStore, schedules: ScheduleStore) -> None:
         """Starts every actor, and brings to life what has work to do."""
-        _wait_for_orphans(self.file.workers_lock_path)
+        wait_for_orphans(self.file.workers_lock_path)
         self.supervisor = Supervisor(self._options.on_failure)
         failure = {"on_actor_failure": self.supervisor.on_child_failure}
         self.persistence = PersistenceActor(self.file, on_fatal=self._options.on_failure, **failure)
@@ -240,6 +240,8 @@ class ActorSystem:
         try:
             return self._dispatcher.wait(reply, timeout)
         except pykka.Timeout:
+            if isinstance(message, AwaitIdle) and self.is_answered_now(reply):
+                return reply.get(timeout=0)
             self.give_up(message, reply)
             raise TimeoutError(f"no answer within {timeout} s") from None
         except pykka.ActorDeadError:
@@ -251,6 +253,15 @@ class ActorSystem:
             actor: Any = self.scheduler if isinstance(message, AwaitIdle) else self.directory
             with suppress(pykka.ActorDeadError):
                 actor.actor_ref.tell(GiveUp(reply, getattr(message, "workflow", None)))
+
+    def is_answered_now(self, reply: Reply[Any]) -> bool:
+        """Whether an ``AwaitIdle`` has its answer once those who know have looked: they rest, or they don't."""
+        with suppress(pykka.Timeout, pykka.ActorDeadError):
+            # Mail is read in order: the scheduler asks the directory, which answers, which the scheduler reads.
+            for _ in range(3):
+                turn: Any = self.supervisor.actor_ref.ask(Perform(lambda: None), block=False)
+                self._dispatcher.wait(turn, LOOK_S)
+        return reply.is_set
 
     def ask_writer(self, message: Any) -> Any:
         """Asks the persistence actor and waits.
@@ -370,24 +381,3 @@ def worker_count(queue: Queue) -> int:
     if queue.kind == "inline":
         return 0 if queue.workers == 0 else 1
     return len(os.sched_getaffinity(0)) if queue.workers is None else queue.workers
-
-
-def _wait_for_orphans(path: str | None) -> None:
-    """Waits until the last worker of an earlier engine is gone: no retry may overlap it.
-
-    Raises:
-        EngineLocked: one of them doesn't end.
-    """
-    if path is None:
-        return
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        # flock can't be given a deadline; a thread that waits for it can be left behind.
-        waiter = threading.Thread(target=fcntl.flock, args=(fd, fcntl.LOCK_EX), daemon=True)
-        waiter.start()
-        waiter.join(ORPHANS_S)
-        if waiter.is_alive():
-            raise EngineLocked(f"workers of an earlier engine still run, see the locks on {path}")
-        fcntl.flock(fd, fcntl.LOCK_UN)
-    finally:
-        os.close(fd)

@@ -14,7 +14,7 @@ import msgspec
 
 from tempolite.activity_runner import INTERPRETER, ActivityRunner
 from tempolite.actors.clock import Clock, SystemClock
-from tempolite.actors.controls import ToRun
+from tempolite.actors.controls import Query, ToRun, Update
 from tempolite.actors.database_file import DatabaseFile, run
 from tempolite.actors.frames import PAYLOAD_LIMIT_MAX
 from tempolite.actors.futures import Reply
@@ -48,7 +48,7 @@ from tempolite.store import queries
 from tempolite.store.schema import LAYOUT
 
 COMMIT_S = 60.0
-"""How long a call waits for its commit before it says that it did not hear of it."""
+"""How long a call that only waits for a commit does so before it says that it did not hear of it."""
 
 
 class Phase(Enum):
@@ -279,9 +279,14 @@ class Lifecycle:
         return self._services
 
     def ask_run(self, workflow: str, message: Any, timeout: float | None = None) -> Any:
-        """Sends a message to a run and waits for its answer."""
-        patience_s = COMMIT_S if timeout is None else timeout
-        return self.decode_answer(self._ask(self._to_run(workflow, message), patience_s))
+        """Sends a message to a run and waits for its answer.
+
+        Queries and updates wait for the run's first turn, however long it stands in line; the rest is
+        answered by a commit.
+        """
+        if timeout is None and not isinstance(message, (Query, Update)):
+            timeout = COMMIT_S
+        return self.decode_answer(self._ask(self._to_run(workflow, message), timeout))
 
     def ask_run_nowait(self, workflow: str, message: Any) -> Reply[Any]:
         """Sends a message to a run; the answer can be awaited."""

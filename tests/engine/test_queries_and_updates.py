@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
 
 from tempolite import (
     AsyncWorkflowContext,
+    Cancel,
+    EngineClosed,
     HandlerNotFound,
     InvalidArguments,
     NotAllowedInWorkflow,
@@ -19,9 +21,11 @@ from tempolite import (
     Tempolite,
     Update,
     WorkflowContext,
+    WorkflowFinished,
     WorkflowNotFound,
     workflow,
 )
+from tempolite.engine import lifecycle
 from tests.engine.conftest import EngineMaker
 from tests.engine.gates import Gate, pass_gate
 
@@ -160,6 +164,39 @@ def test_both_wait_for_the_first_turn_of_a_deferred_run(make_engine: EngineMaker
 
     assert update.get(timeout=10) == 1
     assert query.get(timeout=10) == ["lamp"]
+
+
+def test_both_wait_without_limit_for_a_run_that_stands_in_line(
+    make_engine: EngineMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long that takes: how long a commit may take is no bound for them."""
+    engine = make_engine(queues=[Queue("default", kind="inline", max_runs=1)])
+    first = engine.execute("first", cart)
+    engine.execute("second", cart)
+    monkeypatch.setattr(lifecycle, "COMMIT_S", 0.0)
+
+    with ThreadPoolExecutor(2) as threads:
+        update = threads.submit(engine.update, "second", "add", "lamp")
+        query = threads.submit(engine.get("second").query, "items")
+        assert not wait([update, query], timeout=0.1).done
+        first.actor_ref.tell(Cancel())
+
+        assert update.result(timeout=10) == 1
+        assert query.result(timeout=10) in ([], ["lamp"])
+
+
+@pytest.mark.parametrize("end", ["close", "cancel"])
+def test_who_asks_a_run_that_never_begins_is_told(engine: Tempolite, end: str) -> None:
+    """Of the engine's end, or of the run's."""
+    info = engine.execute("a", workflow(cart, defer=True))
+
+    with ThreadPoolExecutor(1) as threads:
+        update = threads.submit(engine.update, "a", "add", "lamp")
+        assert not wait([update], timeout=0.1).done
+        engine.close() if end == "close" else info.cancel()
+
+        with pytest.raises(EngineClosed if end == "close" else WorkflowFinished):
+            update.result(timeout=10)
 
 
 def test_who_asks_for_a_handler_that_there_is_not_is_told(make_engine: EngineMaker, home: Home) -> None:

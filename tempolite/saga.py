@@ -6,12 +6,15 @@ import functools
 import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self, TypeVarTuple, overload
 
 from tempolite.calls import ActivityCall, activity_call
 from tempolite.core.identifiers import step_key
 from tempolite.core.retry import RetryPolicy
 from tempolite.errors import InvalidArguments
+from tempolite.saga_context import CompensationContext, TransactionContext
+
+Args = TypeVarTuple("Args")
 
 _FORBIDDEN_IN_NAMES = re.compile(r"/|#\d+$")
 
@@ -32,6 +35,14 @@ class PlannedStep(NamedTuple):
     args: tuple[Any, ...]
 
 
+class SagaStep(Protocol[*Args]):
+    """An object that is a step of a saga; it may have a ``compensation`` as well."""
+
+    def transaction(self, tx: TransactionContext, /, *args: *Args) -> Any:
+        """What it does."""
+        ...
+
+
 class Saga:
     """Transactions in order, each with what undoes it; ``ctx.saga("checkout", saga)`` runs them.
 
@@ -46,6 +57,38 @@ class Saga:
         """Its steps until now."""
         return self._steps
 
+    @overload
+    def add(
+        self,
+        transaction: Callable[[TransactionContext], Any] | SagaStep[()],
+        compensation: Callable[[CompensationContext], Any] | None = None,
+        *,
+        name: str | None = None,
+        retry: RetryPolicy | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> Self: ...
+    @overload
+    def add(
+        self,
+        transaction: Callable[[TransactionContext, *Args], Any],
+        compensation: Callable[[CompensationContext, *Args], Any] | None = None,
+        *,
+        args: tuple[*Args],
+        name: str | None = None,
+        retry: RetryPolicy | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> Self: ...
+    @overload
+    def add(
+        self,
+        transaction: SagaStep[*Args],
+        compensation: Callable[[CompensationContext, *Args], Any] | None = None,
+        *,
+        args: tuple[*Args],
+        name: str | None = None,
+        retry: RetryPolicy | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> Self: ...
     def add(
         self,
         transaction: Any,

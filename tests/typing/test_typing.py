@@ -1,7 +1,7 @@
 """What mypy and pyright make of right and of wrong calls.
 
-The programs under ``cases`` are not run. A line that ends in ``# error`` must be an error to both checkers, and
-no other line; what a call gives is held with ``assert_type``.
+The programs under ``cases`` are not run. A line that ends in ``# error`` must be an error to both checkers,
+and no other line; what a call gives is held with ``assert_type``.
 """
 
 from __future__ import annotations

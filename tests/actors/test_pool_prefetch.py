@@ -139,6 +139,18 @@ def test_short_ones_that_go_on_are_not_taken_back() -> None:
     assert not [line for line in bench.worker.log if line.startswith("revoke")]
 
 
+def test_a_result_that_was_only_not_read_yet_is_no_stall() -> None:
+    """Where the engine's own thread is late, its workers are not: they are looked at twice."""
+    bench = prefetching("a", "b", "c")
+
+    bench.pass_time(STALL_S)
+    bench.worker.done("a", took_s=SHORT_S)
+    bench.settle()
+    bench.pass_time(STALL_S / 2)
+
+    assert not [line for line in bench.worker.log if line.startswith("revoke")]
+
+
 def test_a_revoke_that_comes_too_late_changes_nothing() -> None:
     """The worker had begun: its result is the answer, once."""
     bench = prefetching("long", "b")

@@ -561,6 +561,16 @@ class SetTimer(Message, frozen=True):
     is_durable: bool = False
 
 
+class ForgetTimers(Message, frozen=True):
+    """Workflows are being deleted: nothing falls due for them any more.
+
+    Attributes:
+        workflows: their ids, which new ones may have soon.
+    """
+
+    workflows: frozenset[WorkflowId]
+
+
 class CancelTimer(Message, frozen=True):
     """Forget a timer that may or may not be set.
 

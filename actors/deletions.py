@@ -14,7 +14,17 @@ from pykka._envelope import Envelope
 
 from tempolite.actors.actor import LATER, Actor
 from tempolite.actors.futures import Reply
-from tempolite.actors.messages import Commit, CommitFailed, Committed, DeleteRuns, Write
+from tempolite.actors.messages import (
+    Commit,
+    CommitFailed,
+    Committed,
+    DeleteRuns,
+    Deliver,
+    ForgetTimers,
+    RetryDue,
+    TimerDue,
+    Write,
+)
 from tempolite.core.identifiers import WorkflowId
 
 if TYPE_CHECKING:
@@ -90,6 +100,7 @@ class Deletions:
         # Negative: the directory's other commits are numbered by their streams.
         self._last_turn -= 1
         self._leaving.update(workflows)
+        routes.timers.tell(ForgetTimers(frozenset(workflows)))
         self._under_way[self._last_turn] = Deletion(workflows, self._directory.reply_to)
         writes = self._store.deletion(workflows, routes.now_us())
         routes.persistence.tell(Commit(self._directory.actor_ref, self._last_turn, writes))
@@ -119,6 +130,9 @@ class Deletions:
             else:
                 deletion.reply.set(len(deletion.workflows))
         held, self._held = self._held, []
+        if isinstance(message, Committed):
+            # Timers of the old workflows are not for the new ones, whose starts wait here too.
+            held = [letter for letter in held if not _is_due(letter)]
         self._directory.actor_inbox.put_back(held)
 
     def fail(self, error: Exception) -> None:
@@ -136,3 +150,7 @@ class Deletions:
         again = Envelope(msgspec.structs.replace(message, patience=message.patience - 1))
         again.reply_to = self._directory.reply_to
         self._directory.dispatcher.before_sleep(lambda: self._directory.actor_inbox.put(again))
+
+
+def _is_due(letter: Any) -> bool:
+    return isinstance(letter, Deliver) and isinstance(letter.message, (TimerDue, RetryDue))

@@ -17,6 +17,7 @@ from tempolite.actors.deletions import Deletions
 from tempolite.actors.letters import (
     fail_asked,
     id_is_taken,
+    id_is_taken_by_a_child,
     outcome_for_parent,
     refuse,
     refuse_finished,
@@ -44,10 +45,10 @@ from tempolite.actors.messages import (
 from tempolite.actors.recovery import Recovery
 from tempolite.actors.residents import RESIDENTS_MAX, LiveRun, Residents
 from tempolite.actors.run_lines import RunLines
-from tempolite.actors.run_store import RunStore, StoredRun
+from tempolite.actors.run_store import Asker, RunStore, StoredRun, asker_of
 from tempolite.actors.waiters import Waiters
 from tempolite.actors.workflow import Activeness, Routes, RunDiscarded, WorkflowActor
-from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
+from tempolite.core.identifiers import StreamId, WorkflowId
 from tempolite.errors import EngineClosed, WorkflowAlreadyExists, WorkflowNotFound, WorkflowStuck
 
 logger = logging.getLogger("tempolite")
@@ -107,7 +108,7 @@ class Directory(Recovery):
                 # Why it leaves is in the mail: a finished one was only looked at, and is no live child.
                 self.actor_ref.tell(message)
                 return LATER
-            return self._found(message, StoredRun(workflow, live.stream, live.function, "", live.parent))
+            return self._found(message, StoredRun(workflow, live.stream, live.function, "", live.asker))
         stored = None if message.is_made_up else self._store.find(workflow)
         if stored is not None:
             return self._found(message, stored)
@@ -115,10 +116,9 @@ class Directory(Recovery):
         execution = self._store.create(message, self._store.new_stream())
         replies, self.reply_to = [] if self.reply_to is None else [self.reply_to], None
         created = message.created
-        parent = WorkflowId(created.parent) if created.parent else None
         actor = WorkflowActor(execution, self.routes, replies, on_actor_failure=self._on_workflow_failure)
         place = created.queue, created.priority
-        self._launch(actor, LiveRun(actor, execution.stream, created.function, parent, *place))
+        self._launch(actor, LiveRun(actor, execution.stream, created.function, asker_of(created), *place))
         return LATER
 
     def _found(self, message: StartRun, found: StoredRun) -> Any:
@@ -137,15 +137,16 @@ class Directory(Recovery):
 
     def _found_by_parent(self, message: StartRun, found: StoredRun, *, is_same: bool) -> None:
         """A parent asks for its child, perhaps again after a restart; it is told, not answered."""
-        assert message.starter is not None, "called for parents only"
-        step = StepKey(message.created.parent_step or "")
-        if not is_same or found.parent != message.starter:
-            failure = failure_of(WorkflowAlreadyExists, str(id_is_taken(message, found)))
-            self._tell_parent(message.starter, step, RunEnded(found.workflow, "FAILED", failure=failure))
+        asker = asker_of(message.created)
+        assert asker is not None, "called for parents only"
+        if not is_same or found.asker != asker:
+            refusal = (id_is_taken_by_a_child if is_same else id_is_taken)(message, found)
+            failure = failure_of(WorkflowAlreadyExists, str(refusal))
+            self._tell_parent(asker, RunEnded(found.workflow, "FAILED", failure=failure))
         elif found.status in ("FAILED", "CANCELLED") and message.times:
             self._activate(found, [TryAgain(message.times)])
         elif found.is_finished and found.ended is not None:
-            self._tell_parent(message.starter, step, found.ended)
+            self._tell_parent(asker, found.ended)
         elif message.workflow not in self._residents.live:
             self._activate(found)
 
@@ -171,7 +172,7 @@ class Directory(Recovery):
             return
         actor = WorkflowActor(execution, self.routes, (), letters, on_actor_failure=self._on_workflow_failure)
         place = stored.queue, stored.priority
-        run = LiveRun(actor, execution.stream, stored.function, stored.parent, *place)
+        run = LiveRun(actor, execution.stream, stored.function, stored.asker, *place)
         self._launch(actor, run)
 
     def _note_problem(self, stored: StoredRun, ended: RunEnded) -> None:
@@ -226,7 +227,7 @@ class Directory(Recovery):
     def _tell_finished(self, stored: StoredRun, letter: Any) -> None:
         """A letter to a run that has its outcome."""
         if isinstance(letter, ChildEnded):
-            write = self._store.settle_write(letter.child)
+            write = self._store.settle_write(letter)
             self.routes.persistence.tell(Commit(self.actor_ref, 0, [write]))
         else:
             refuse_finished(stored, letter)
@@ -371,8 +372,8 @@ class Directory(Recovery):
     def _is_live(self, workflow: WorkflowId) -> bool:
         return workflow in self._residents.live
 
-    def _tell_parent(self, parent: WorkflowId, step: StepKey, ended: RunEnded) -> None:
-        self.actor_ref.tell(Deliver(parent, outcome_for_parent(step, ended)))
+    def _tell_parent(self, asker: Asker, ended: RunEnded) -> None:
+        self.actor_ref.tell(Deliver(asker.workflow, outcome_for_parent(asker, ended)))
 
     # ── closing ──────────────────────────────────────────────────────────────────────────
 

@@ -10,8 +10,7 @@ from pykka._envelope import Envelope
 from tempolite.actors.controls import Asked, Enqueue, QueryArrived, Resume
 from tempolite.actors.futures import Reply
 from tempolite.actors.messages import ChildEnded, RunEnded, StartRun, TryAgain
-from tempolite.actors.run_store import StoredRun
-from tempolite.core.identifiers import StepKey
+from tempolite.actors.run_store import Asker, StoredRun
 from tempolite.errors import InvalidState, WorkflowAlreadyExists, WorkflowFinished
 
 
@@ -56,7 +55,20 @@ def id_is_taken(message: StartRun, found: StoredRun) -> WorkflowAlreadyExists:
     )
 
 
-def outcome_for_parent(step: StepKey, ended: RunEnded) -> ChildEnded:
+def id_is_taken_by_a_child(message: StartRun, found: StoredRun) -> WorkflowAlreadyExists:
+    """The id that a child was to have belongs to a workflow that somebody else asked for."""
+    if found.parent is None:
+        whose = "a root workflow"
+    elif found.parent != message.created.parent:
+        whose = f"a child of {found.parent!r}"
+    else:
+        whose = f"a child that another run, or another step, of {found.parent!r} asked for"
+    return WorkflowAlreadyExists(
+        f"workflow {message.workflow!r} exists: it is {whose}; give this child another id, or delete that one"
+    )
+
+
+def outcome_for_parent(asker: Asker, ended: RunEnded) -> ChildEnded:
     """What a parent is told of its child."""
     is_cancelled = ended.status == "CANCELLED"
-    return ChildEnded(step, ended.workflow, ended.result, ended.failure, cancelled=is_cancelled)
+    return ChildEnded(asker.step, ended.workflow, ended.result, ended.failure, is_cancelled, asker.stream)

@@ -174,6 +174,7 @@ class ChildEnded(Message, frozen=True):
         result: the value, as the codec's JSON; None where it failed.
         failure: how it failed.
         cancelled: it was cancelled.
+        parent_stream: which run of the parent asked for it; it means nothing to another one.
     """
 
     step: StepKey
@@ -181,6 +182,7 @@ class ChildEnded(Message, frozen=True):
     result: bytes | None = None
     failure: Failure | None = None
     cancelled: bool = False
+    parent_stream: int | None = None
 
 
 class RetryDue(Message, frozen=True):
@@ -557,6 +559,16 @@ class SetTimer(Message, frozen=True):
     due_us: int
     message: Any
     is_durable: bool = False
+
+
+class ForgetTimers(Message, frozen=True):
+    """Workflows are being deleted: nothing falls due for them any more.
+
+    Attributes:
+        workflows: their ids, which new ones may have soon.
+    """
+
+    workflows: frozenset[WorkflowId]
 
 
 class CancelTimer(Message, frozen=True):

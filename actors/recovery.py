@@ -10,8 +10,8 @@ from tempolite.actors.actor import Actor, receives
 from tempolite.actors.controls import Admit, Asked, Cancel, Pause, Resume
 from tempolite.actors.messages import FunctionRegistered, Message, QueueCreated, Recover, RunEnded, StartRun
 from tempolite.actors.run_lines import RunLines
-from tempolite.actors.run_store import RunStore, StoredRun
-from tempolite.core.identifiers import StepKey, WorkflowId
+from tempolite.actors.run_store import Asker, RunStore, StoredRun
+from tempolite.core.identifiers import WorkflowId
 
 RECOVERED_PER_ROUND = 64
 """Runs brought to life before other mail gets its turn."""
@@ -69,9 +69,9 @@ class Recovery(Actor):
     def _recover(self, stored: StoredRun) -> None:
         if stored.ended is None or stored.status == "STRANDED":
             self._activate(stored)
-        elif stored.is_finished and stored.parent is not None and stored.parent_step is not None:
+        elif stored.is_finished and stored.asker is not None:
             # The child's outcome is durable, the parent's record of it may not be.
-            self._tell_parent(stored.parent, stored.parent_step, stored.ended)
+            self._tell_parent(stored.asker, stored.ended)
 
     @receives(FunctionRegistered)
     def on_function_registered(self, message: FunctionRegistered) -> None:
@@ -109,7 +109,7 @@ class Recovery(Actor):
     def _hand_over(self, workflow: WorkflowId, letter: Any) -> None:
         raise NotImplementedError
 
-    def _tell_parent(self, parent: WorkflowId, step: StepKey, ended: RunEnded) -> None:
+    def _tell_parent(self, asker: Asker, ended: RunEnded) -> None:
         raise NotImplementedError
 
     def _answer_if_idle(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from tempolite.actors.run_store import Asker
 from tempolite.actors.workflow import Activeness, WorkflowActor
 from tempolite.core.identifiers import StreamId, WorkflowId
 
@@ -20,7 +21,7 @@ class LiveRun(msgspec.Struct, frozen=True):
         actor: runs it.
         stream: which run of the workflow.
         function: recorded name of its function.
-        parent: who started it.
+        asker: who is told its outcome; None for a root run.
         queue: whose line it stands in, if it is a root run.
         priority: its place in that line.
     """
@@ -28,9 +29,14 @@ class LiveRun(msgspec.Struct, frozen=True):
     actor: WorkflowActor
     stream: StreamId
     function: str
-    parent: WorkflowId | None
+    asker: Asker | None
     queue: str
     priority: int = 0
+
+    @property
+    def parent(self) -> WorkflowId | None:
+        """Who started it; None for a root run."""
+        return None if self.asker is None else self.asker.workflow
 
     @property
     def is_leaving(self) -> bool:

@@ -8,9 +8,31 @@ from typing import Any, Protocol
 import msgspec
 
 from tempolite.actors.deletions import DeletionStore
-from tempolite.actors.messages import RunEnded, StartRun, Write
+from tempolite.actors.messages import ChildEnded, RunEnded, StartRun, Write
 from tempolite.actors.workflow import Execution
+from tempolite.core.events import RunCreated
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
+
+
+class Asker(msgspec.Struct, frozen=True):
+    """Who asked for a child.
+
+    Attributes:
+        workflow, stream: the parent, and which run of it: the same id may come again, made anew or continued.
+        step: what the run calls it.
+    """
+
+    workflow: WorkflowId
+    step: StepKey
+    stream: int | None = None
+
+
+def asker_of(created: RunCreated) -> Asker | None:
+    """Who asked for a run; None for a root run."""
+    if created.parent is None:
+        return None
+    step = StepKey(created.parent_step or "")
+    return Asker(WorkflowId(created.parent), step, created.parent_stream)
 
 
 class StoredRun(msgspec.Struct, frozen=True):
@@ -19,7 +41,7 @@ class StoredRun(msgspec.Struct, frozen=True):
     Attributes:
         workflow, stream, function: which.
         status: as recorded.
-        parent, parent_step: who is told its outcome.
+        asker: who is told its outcome; None for a root run.
         ended: the outcome, when it is finished (or stuck, or stranded).
         queue: whose line it stands in, if it is a root run.
         priority: its place in that line.
@@ -29,11 +51,15 @@ class StoredRun(msgspec.Struct, frozen=True):
     stream: StreamId
     function: str
     status: str
-    parent: WorkflowId | None = None
-    parent_step: StepKey | None = None
+    asker: Asker | None = None
     ended: RunEnded | None = None
     queue: str = ""
     priority: int = 0
+
+    @property
+    def parent(self) -> WorkflowId | None:
+        """Who started it; None for a root run."""
+        return None if self.asker is None else self.asker.workflow
 
     @property
     def is_finished(self) -> bool:
@@ -108,7 +134,7 @@ class RunStore(DeletionStore, Protocol):
         """Lists a run as stuck or stranded, with its problem."""
         ...
 
-    def settle_write(self, child: WorkflowId) -> Write:
+    def settle_write(self, ended: ChildEnded) -> Write:
         """Notes that nobody waits for a child's outcome any more."""
         ...
 

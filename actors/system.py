@@ -255,9 +255,9 @@ class ActorSystem:
                 actor.actor_ref.tell(GiveUp(reply, getattr(message, "workflow", None)))
 
     def is_answered_now(self, reply: Reply[Any]) -> bool:
-        """Whether an ``AwaitIdle`` has its answer once those who know have looked."""
+        """Whether an ``AwaitIdle`` has its answer once those who know have looked: if not, runs go on."""
         with suppress(pykka.Timeout, pykka.ActorDeadError):
-            # Mail is read in order: the scheduler asks, the directory answers, the scheduler reads.
+            # Mail is read in order: the scheduler asks, the directory answers, the scheduler reads that.
             for _ in range(3):
                 turn: Any = self.supervisor.actor_ref.ask(Perform(lambda: None), block=False)
                 self._dispatcher.wait(turn, LOOK_S)

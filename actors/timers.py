@@ -17,7 +17,7 @@ import pykka
 from tempolite.actors.actor import Actor, receives
 from tempolite.actors.clock import MICROS_PER_S
 from tempolite.actors.dispatcher import TimerHandle
-from tempolite.actors.messages import CancelTimer, Deliver, Message, SetTimer, TimerDue
+from tempolite.actors.messages import CancelTimer, Deliver, ForgetTimers, Message, SetTimer, TimerDue
 from tempolite.core.identifiers import StepKey, WorkflowId
 
 HORIZON_US = 600 * MICROS_PER_S
@@ -77,6 +77,12 @@ class TimerActor(Actor):
     def on_cancel(self, message: CancelTimer) -> None:
         """Forgets a timer."""
         self._current.pop((message.workflow, message.key), None)
+
+    @receives(ForgetTimers)
+    def on_forget(self, message: ForgetTimers) -> None:
+        """Forgets all timers of these workflows."""
+        for key in [key for key in self._current if key[0] in message.workflows]:
+            del self._current[key]
 
     @receives(ReadTimers)
     def on_read(self, _message: ReadTimers) -> None:

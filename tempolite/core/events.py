@@ -58,6 +58,8 @@ class RunCreated(Body, frozen=True):
     run_group: str = ""
     parent: str | None = None
     parent_step: str | None = None
+    parent_stream: int | None = None
+    """Of the parent's run that asked for it; one that has the id later, anew or continued, is another."""
     on_parent_close: OnParentClose = "cancel"
     priority: int = 0
     retry: RetrySpec = RetrySpec()

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from tempolite.actors.database_file import DatabaseFile
-from tempolite.actors.messages import RunEnded, StartRun, Write
-from tempolite.actors.run_store import InLine, StoredRun
+from tempolite.actors.messages import ChildEnded, RunEnded, StartRun, Write
+from tempolite.actors.run_store import Asker, InLine, StoredRun
 from tempolite.actors.timers import StoredTimer
 from tempolite.calls import WorkflowCall
 from tempolite.core.events import Entry, RunCancelled, RunCompleted, RunFailed, decode_body
@@ -43,14 +43,13 @@ class RunsInFile(DeletableRuns):
         rows = self._rows(queries.LATEST_RUN, workflow)
         if not rows:
             return None
-        stream, function, status, parent, parent_step, problem, queue, priority = rows[0]
+        stream, function, status, parent, parent_step, parent_stream, problem, queue, priority = rows[0]
         return StoredRun(
             workflow,
             StreamId(stream),
             function,
             status,
-            parent and WorkflowId(parent),
-            parent_step and StepKey(parent_step),
+            Asker(WorkflowId(parent), StepKey(parent_step), parent_stream) if parent else None,
             self._ended(workflow, stream, Status(status), problem),
             queue,
             priority,
@@ -149,9 +148,9 @@ class RunsInFile(DeletableRuns):
         latest = Latest(Status(ended.status), problem=ended.problem)
         return statements.update_run(stored.stream, latest)
 
-    def settle_write(self, child: WorkflowId) -> Write:
+    def settle_write(self, ended: ChildEnded) -> Write:
         """Notes that nobody waits for a child's outcome any more."""
-        return statements.SETTLE_CHILD, (child,)
+        return statements.SETTLE_CHILD, (ended.child, ended.parent_stream)
 
     def learn(self, code: WorkflowCall) -> None:
         """A parent brings its child's function: it is known from now on."""

@@ -87,9 +87,12 @@ class Children:
     def take_end(self, message: ChildEnded) -> None:
         """A child's outcome is durable in its stream; now it becomes one in ours."""
         # Whatever we make of it, the child need not tell us again.
-        self._log.write((statements.SETTLE_CHILD, (message.child,)))
+        self._log.write((statements.SETTLE_CHILD, (message.child, message.parent_stream)))
         step = self._log.state.steps.get(message.step)
         if step is None or not step.is_open or step.child != message.child:
+            return
+        if message.parent_stream != self._log.stream:
+            # Of a child that an earlier run of this id left behind.
             return
         if message.failure is not None or message.cancelled:
             failure = message.failure or events.CANCELLED_FAILURE
@@ -115,6 +118,7 @@ class Children:
             run_group=step.child if step.detached else mine.run_group,
             parent=self._log.workflow,
             parent_step=step.key,
+            parent_stream=self._log.stream,
             on_parent_close=options.on_parent_close,
             detached=step.detached,
         )

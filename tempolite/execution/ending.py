@@ -189,5 +189,7 @@ class Ending:
         if created.parent is not None and created.parent_step is not None:
             step = StepKey(created.parent_step)
             is_cancelled = status is Status.CANCELLED
-            outcome = ChildEnded(step, log.workflow, state.result, state.failure, is_cancelled)
+            outcome = ChildEnded(
+                step, log.workflow, state.result, state.failure, is_cancelled, created.parent_stream
+            )
             log.send(Deliver(WorkflowId(created.parent), outcome))

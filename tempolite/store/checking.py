@@ -18,8 +18,8 @@ EVENTS = (
 
 # Rows that are there, by what leads to them.
 RUN_ROW = (
-    "SELECT run, function, queue, parent, parent_step, run_group, priority, retried_from, forked_from,"
-    " created_at, finished_at, status FROM runs WHERE stream = ?1"
+    "SELECT run, function, queue, parent, parent_step, parent_stream, run_group, priority, retried_from,"
+    " forked_from, created_at, finished_at, status FROM runs WHERE stream = ?1"
 )
 NAME_OF = "SELECT workflow FROM runs WHERE stream = ?1"
 
@@ -51,6 +51,7 @@ class RunColumns(msgspec.Struct, array_like=True):
     queue: str
     parent: str | None
     parent_step: str | None
+    parent_stream: int | None
     run_group: str
     priority: int
     retried_from: str | None
@@ -77,6 +78,7 @@ def expected_columns(created: RunCreated, created_at: int, finished_at: int | No
         created.queue,
         created.parent,
         created.parent_step,
+        created.parent_stream,
         created.run_group,
         created.priority,
         created.retried_from,

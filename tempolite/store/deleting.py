@@ -41,7 +41,7 @@ _ENDS = ", ".join(f"'{status}'" for status in sorted(FINISHED))
 # try again: the parent would start it anew.
 _DELETABLE = (
     f"is_latest = 1 AND status IN ({_ENDS}) AND NOT (owes_parent = 1 AND EXISTS (SELECT 1 FROM runs p"
-    f" WHERE p.workflow = runs.parent AND p.is_latest = 1 AND p.status NOT IN ({_ENDS})))"
+    f" WHERE p.stream = runs.parent_stream AND p.status NOT IN ({_ENDS})))"
     " AND NOT EXISTS (SELECT 1 FROM spawns s WHERE s.child = runs.workflow)"
 )
 

@@ -24,7 +24,7 @@ SCHEDULE_HISTORY = (
 )
 
 LATEST_RUN = (
-    "SELECT stream, function, status, parent, parent_step, problem, queue, priority"
+    "SELECT stream, function, status, parent, parent_step, parent_stream, problem, queue, priority"
     " FROM runs WHERE workflow = ?1 AND is_latest = 1 ORDER BY run DESC LIMIT 1"
 )
 
@@ -57,17 +57,18 @@ ACTIVE_ROOTS = (
     " AND is_latest = 1 AND parent IS NULL AND queue = ?1"
 )
 
-# Children that don't follow their parent: a crash came between its commit and theirs. What a child was told
-# later than that stands: a restart takes nothing back.
+# Children that don't follow the run that asked for them: a crash came between its commit and theirs. What a
+# child was told later than that stands: a restart takes nothing back.
 _TURNED = "(SELECT coalesce(max(position), 0) FROM events WHERE stream = {stream} AND type IN ({types}))"
 _PARENT_TURNED = _TURNED.format(
-    stream="p.stream", types="'RunPaused', 'RunResumed', 'RunCompleted', 'RunFailed', 'RunCancelled'"
+    stream="p.stream",
+    types="'RunPaused', 'RunResumed', 'RunCompleted', 'RunFailed', 'RunCancelled', 'RunContinued'",
 )
 _CHILD_TURNED = _TURNED.format(stream="c.stream", types="'RunPaused', 'RunResumed', 'AttemptBegan'")
 LEFT_BEHIND = (
     "SELECT c.workflow, CASE p.status WHEN 'PAUSED' THEN 'pause' WHEN 'RUNNING' THEN 'resume'"
     " WHEN 'WAITING' THEN 'resume' ELSE 'cancel' END"
-    " FROM runs c JOIN runs p ON p.workflow = c.parent AND p.is_latest = 1"
+    " FROM runs c JOIN runs p ON p.stream = c.parent_stream"
     " WHERE c.status IN ('PENDING', 'RUNNING', 'WAITING', 'PAUSED', 'STUCK', 'STRANDED') AND c.is_latest = 1"
     " AND c.parent IS NOT NULL"
     " AND ((p.status = 'PAUSED' AND c.status IN ('PENDING', 'RUNNING', 'WAITING') AND c.bond <> 'detached')"

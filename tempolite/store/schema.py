@@ -52,6 +52,7 @@ _CREATE = (
         status        TEXT    NOT NULL,
         parent        TEXT,
         parent_step   TEXT,
+        parent_stream INTEGER,
         bond          TEXT,
         owes_parent   INTEGER NOT NULL DEFAULT 0,
         is_held       INTEGER NOT NULL DEFAULT 0,

@@ -26,8 +26,8 @@ INSERT_RUN = Statement(
     "insert run",
     "INSERT INTO runs (stream, workflow, run, ordinal, function, queue, status, parent, parent_step,"
     " bond, run_group, priority, retried_from, forked_from, created_at, finished_at, problem, owes_parent,"
-    " is_held) VALUES",
-    columns=19,
+    " is_held, parent_stream) VALUES",
+    columns=20,
     rank=1,
     is_insert=True,
 )
@@ -64,9 +64,10 @@ SET_STATUS_TEXT = Statement(
 
 SETTLE_CHILD = Statement(
     "settle child",
-    # The parent's stream holds the outcome now; in the same batch the child's row says so.
-    "UPDATE runs SET owes_parent = 0 WHERE workflow = ?1 AND is_latest = 1",
-    columns=1,
+    # The parent's stream holds the outcome now; in the same batch the child's row says so. The id may lead to
+    # a child of somebody else, who has still to hear of it.
+    "UPDATE runs SET owes_parent = 0 WHERE workflow = ?1 AND is_latest = 1 AND parent_stream IS ?2",
+    columns=2,
     rank=3,
 )
 
@@ -202,6 +203,7 @@ def insert_run(stream: StreamId, workflow: WorkflowId, created: RunCreated, at: 
         problem,
         owes_parent,
         is_held,
+        created.parent_stream,
     )
     return INSERT_RUN, row
 

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from tempolite.actors.controls import Admit, Answer, Asked, Enqueue, Pause, QueryArrived, Resume
-from tempolite.actors.messages import CONTINUED, RetryDue, RunEnded, StartRun, Statement, Write
-from tempolite.actors.run_store import InLine, StoredRun
+from tempolite.actors.messages import CONTINUED, ChildEnded, RetryDue, RunEnded, StartRun, Statement, Write
+from tempolite.actors.run_store import InLine, StoredRun, asker_of
 from tempolite.actors.workflow import Outgoing, Turn
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
 
@@ -85,8 +85,7 @@ class Store:
             stream,
             created.function,
             "PENDING" if created.held or created.deferred else "RUNNING",
-            WorkflowId(created.parent) if created.parent else None,
-            StepKey(created.parent_step) if created.parent_step else None,
+            asker_of(created),
             queue=created.queue,
             priority=created.priority,
         )
@@ -155,9 +154,9 @@ class Store:
         """The row of a run that can't come to life."""
         return self.write(msgspec.structs.replace(stored, status=ended.status, ended=ended), [])
 
-    def settle_write(self, child: WorkflowId) -> Write:
+    def settle_write(self, ended: ChildEnded) -> Write:
         """Notes that nobody waits for a child's outcome any more."""
-        return RECORD, (lambda: self.settled.append(child),)
+        return RECORD, (lambda: self.settled.append(ended.child),)
 
     def mood_of(self, workflow: WorkflowId) -> str:
         """What it waits for; one that waits for nothing is busy."""

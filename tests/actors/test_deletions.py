@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 
 from tempolite.actors.controls import Asked, Resume
-from tempolite.actors.messages import DeleteRuns, FunctionRegistered, Recover
-from tempolite.core.identifiers import WorkflowId
+from tempolite.actors.messages import (
+    ChildEnded,
+    DeleteRuns,
+    Deliver,
+    ForgetTimers,
+    FunctionRegistered,
+    Recover,
+    RetryDue,
+    TimerDue,
+)
+from tempolite.core.identifiers import StepKey, WorkflowId
 from tempolite.errors import EngineClosed, StorageFailed, WorkflowNotFound
 from tests.actors.directory_bench import DirectoryBench
 from tests.actors.scripted_run import FINISH, Store
@@ -87,6 +96,26 @@ def test_who_waits_for_the_outcome_is_told_that_it_is_gone() -> None:
     for reply in (while_leaving, later):
         with pytest.raises(WorkflowNotFound):
             reply.get(timeout=0)
+
+
+def test_a_workflow_of_the_same_id_is_not_given_timers_of_the_deleted_one() -> None:
+    """They are forgotten, and one that was due just then is dropped, whatever waits beside it."""
+    bench = with_finished("w")
+    bench.ledger.is_holding = True
+    bench.ask(deletion("w"))
+    bench.settle()
+    bench.start("w", "another")
+    step, name = StepKey("s"), WorkflowId("w")
+    for message in (TimerDue(step), RetryDue(step), ChildEnded(step, WorkflowId("w/s"))):
+        bench.directory.actor_ref.tell(Deliver(name, message))
+    bench.settle()
+
+    while bench.ledger.held:
+        bench.ledger.settle(bench.ledger.held.pop(0))
+        bench.settle()
+
+    assert ("timers", ForgetTimers(frozenset([name]))) in bench.log
+    assert bench.words_of("w") == ["ChildEnded"]
 
 
 def test_a_deletion_that_fails_leaves_everything() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tempolite.actors.messages import AwaitIdle, ChildEnded, FunctionRegistered, Recover
 from tempolite.actors.recovery import RECOVERED_PER_ROUND
+from tempolite.actors.run_store import Asker
 from tempolite.core.identifiers import StepKey, WorkflowId
 from tests.actors.directory_bench import DirectoryBench
 from tests.actors.scripted_run import Store
@@ -42,7 +43,7 @@ def test_a_child_that_owes_its_parent_the_outcome_pays_at_start() -> None:
 
     def prepare(store: Store) -> None:
         store.put("parent")
-        store.finished("child", parent=WorkflowId("parent"), parent_step=StepKey("c"))
+        store.finished("child", asker=Asker(WorkflowId("parent"), StepKey("c")))
 
     bench = DirectoryBench(prepare=prepare)
     bench.ask(Recover())
@@ -57,7 +58,7 @@ def test_the_parent_is_told_how_its_child_ended() -> None:
     seen: list[ChildEnded] = []
 
     def prepare(store: Store) -> None:
-        store.finished("child", "CANCELLED", parent=WorkflowId("parent"), parent_step=StepKey("c"))
+        store.finished("child", "CANCELLED", asker=Asker(WorkflowId("parent"), StepKey("c")))
 
     bench = DirectoryBench(prepare=prepare)
     bench.start("parent")

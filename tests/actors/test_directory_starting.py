@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tempolite.actors.run_store import Asker
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
 from tempolite.errors import WorkflowAlreadyExists
 from tests.actors.directory_bench import DirectoryBench, start_of
@@ -138,7 +139,7 @@ def test_a_child_is_started_like_any_run() -> None:
 def test_a_parent_that_asks_again_is_told_what_became_of_its_child() -> None:
     """It ended while the parent was not there, or before the parent could record it."""
     bench = DirectoryBench(
-        prepare=lambda store: store.finished("child", parent=WorkflowId("parent"), parent_step=StepKey("c"))
+        prepare=lambda store: store.finished("child", asker=Asker(WorkflowId("parent"), StepKey("c")))
     )
 
     assert child_of(bench) == ["ChildEnded"]
@@ -149,7 +150,7 @@ def test_a_parent_that_asks_again_wakes_its_child() -> None:
     """Put away or stuck: an outcome will come, now is none."""
 
     def prepare(store: Store) -> None:
-        store.put("child", parent=WorkflowId("parent"), parent_step=StepKey("c"))
+        store.put("child", asker=Asker(WorkflowId("parent"), StepKey("c")))
 
     bench = DirectoryBench(prepare=prepare)
 
@@ -162,7 +163,7 @@ def test_a_child_that_needs_help_is_no_outcome_for_its_parent(status: str) -> No
     """It has neither value nor failure; the parent goes on waiting."""
 
     def prepare(store: Store) -> None:
-        store.finished("child", status, parent=WorkflowId("parent"), parent_step=StepKey("c"))
+        store.finished("child", status, asker=Asker(WorkflowId("parent"), StepKey("c")))
 
     assert child_of(DirectoryBench(prepare=prepare)) == []
 

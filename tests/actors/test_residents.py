@@ -6,6 +6,7 @@ import pytest
 
 from tempolite.actors.controls import Pause, QueryArrived, Resume
 from tempolite.actors.messages import PutAway
+from tempolite.actors.run_store import Asker
 from tempolite.actors.workflow import Activeness
 from tempolite.core.identifiers import StepKey, WorkflowId
 from tests.actors.directory_bench import DirectoryBench, start_of
@@ -175,7 +176,7 @@ def test_a_parent_is_heard_by_a_finished_child_that_somebody_looks_at(
     """A query brought it to life for a moment: the parent's wish is not taken for one to a live run."""
 
     def prepare(store: Store) -> None:
-        store.finished("child", status, parent=WorkflowId("parent"), parent_step=StepKey("c"))
+        store.finished("child", status, asker=Asker(WorkflowId("parent"), StepKey("c")))
 
     bench = DirectoryBench(seed, prepare=prepare)
     bench.start("parent")

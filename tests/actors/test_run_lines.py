@@ -8,7 +8,8 @@ import pytest
 
 from tempolite.actors.controls import Cancel, Enqueue, Pause, Resume
 from tempolite.actors.messages import Recover
-from tempolite.core.identifiers import WorkflowId
+from tempolite.actors.run_store import Asker
+from tempolite.core.identifiers import StepKey, WorkflowId
 from tests.actors.directory_bench import DirectoryBench, start_of
 from tests.actors.scripted_run import BUSY, CONTINUE, EXPLODE, FAIL, FINISH, IDLE, Store
 
@@ -314,7 +315,7 @@ def test_children_that_do_not_follow_their_parent_are_told_at_start() -> None:
 
     def prepare(store: Store) -> None:
         for name in ("cancelled", "paused"):
-            store.put(name, parent=WorkflowId("p"))
+            store.put(name, asker=Asker(WorkflowId("p"), StepKey("s")))
         store.behind = [(WorkflowId("cancelled"), "cancel"), (WorkflowId("paused"), "pause")]
 
     bench = DirectoryBench(prepare=prepare)

@@ -32,6 +32,7 @@ CREATED = events.RunCreated(
     run_group="group-1",
     parent="batch-1",
     parent_step="ship#2",
+    parent_stream=7,
     on_parent_close="abandon",
     priority=-3,
     retry=RetrySpec(None, 0.5, 3.0, 10.0, False, ("builtins:OSError",), ("builtins:KeyError",)),

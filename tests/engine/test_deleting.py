@@ -151,7 +151,8 @@ def test_conditions_that_mean_nothing_are_refused(
     ("before", "after"),
     [
         (
-            "UPDATE runs SET parent = 'p', owes_parent = 1 WHERE workflow = 'child'",
+            "UPDATE runs SET parent = 'p', owes_parent = 1,"
+            " parent_stream = (SELECT stream FROM runs WHERE workflow = 'p') WHERE workflow = 'child'",
             "UPDATE runs SET owes_parent = 0",
         ),
         ("INSERT INTO spawns SELECT 'child', stream FROM runs WHERE workflow = 'p'", "DELETE FROM spawns"),

@@ -29,6 +29,13 @@ def parent(ctx: WorkflowContext) -> str:
     return ctx.workflow("child", waiting).get()
 
 
+def renewing(ctx: WorkflowContext) -> None:
+    """Each run has a child, and ends when it is told to."""
+    ctx.workflow("child", waiting)
+    ctx.signal("next").get()
+    ctx.continue_as_new()
+
+
 @activity(retry=RetryPolicy(max_attempts=2, initial_interval=RETRY_S, jitter=False))
 def second_time(ctx: ActivityContext) -> None:
     """Fails the first time."""
@@ -55,7 +62,7 @@ def noting(ctx: WorkflowContext) -> list[str]:
 def reopen(line: Timeline) -> None:
     """The engine is killed, and another one comes to rest."""
     line.crash()
-    line.open(waiting, leaving, parent, noting)
+    line.open(waiting, leaving, parent, noting, renewing)
     line.settle()
 
 
@@ -71,6 +78,20 @@ def test_a_child_that_outlives_its_parent_begins_though_the_engine_is_killed_at_
     assert line.tp.get("p").get() == "left"
     line.tp.signal("p/child", "go", "went")
     assert line.tp.get("p/child").get() == "went"
+
+
+def test_a_child_of_an_earlier_run_is_cancelled_though_the_engine_is_killed_as_its_parent_goes_on(
+    line: Timeline,
+) -> None:
+    """It hung on the run that asked for it, which is over; the next run has children of its own."""
+    line.tp.execute("p", renewing)
+    line.settle()
+    line.tp.signal("p", "next")
+
+    reopen(line)
+
+    assert (line.tp.get("p").status, line.tp.get("p").run) == ("WAITING", 2)
+    assert (line.tp.get("p/child").status, line.tp.get("p/2/child").status) == ("CANCELLED", "WAITING")
 
 
 def test_a_child_that_was_resumed_by_itself_is_not_paused_by_a_restart(line: Timeline) -> None:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-import threading
 import uuid
-from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import apsw
@@ -24,14 +23,15 @@ from tempolite.actors import forking
 from tempolite.actors.file_guard import (
     LOCK_SUFFIX,
     check_names,
+    check_not_inherited,
     create_private,
     rewrite_wal,
     sync_file,
     take_lock,
 )
+from tempolite.actors.reader_pool import ReaderPool
 from tempolite.errors import (
     DatabaseDamaged,
-    EngineClosed,
     InvalidArguments,
     NotADatabase,
     SchemaTooNew,
@@ -45,7 +45,6 @@ WORKERS_SUFFIX = "-workers"
 SQLITE_MIN = (3, 51, 3)
 """Older ones can corrupt a database when a write-ahead log is reset (fixed in 3.51.3)."""
 BUSY_TIMEOUT_MS = 5_000
-READERS_MAX = 8
 _HEADER = b"SQLite format 3\0"
 _APPLICATION_ID_AT = 68
 _USER_VERSION_AT = 60
@@ -116,6 +115,9 @@ class DatabaseFile:
         vfs: name of an APSW VFS; tests put a disk under it that loses power.
         wait_for_lock: stand by until the holder ends, instead of refusing.
         synchronous: SQLite's durability level; anything but FULL loses commits, which a test shows.
+
+    Attributes:
+        undivided: transactions and whatever opens or closes a connection; a fork waits for it.
     """
 
     def __init__(
@@ -135,11 +137,11 @@ class DatabaseFile:
         self._vfs = vfs
         self._synchronous = synchronous
         self._lock_fd: int | None = None
-        self._readers: deque[apsw.Connection] = deque()
-        self._reader_slots = threading.Semaphore(READERS_MAX)
+        self._fork_key: tuple[int, int] | None = None
+        self.undivided = forking.Undivided()
+        self._readers = ReaderPool(partial(self.connect, read_only=True))
         self._name = f"file:/tempolite-{uuid.uuid4().hex}?vfs=memdb" if self.is_memory else path
         self._anchor: apsw.Connection | None = None
-        self._is_closed = False
         try:
             self._open(wait_for_lock)
         except BaseException:
@@ -153,6 +155,10 @@ class DatabaseFile:
 
     def connect(self, *, read_only: bool = False) -> apsw.Connection:
         """A connection with our settings, each of them read back."""
+        with self.undivided:
+            return self._connected(read_only)
+
+    def _connected(self, read_only: bool) -> apsw.Connection:
         if self.is_memory:
             flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
             connection = apsw.Connection(self._name, flags=flags)
@@ -169,31 +175,13 @@ class DatabaseFile:
             self._set_pragma(connection, "query_only", "on")
         return connection
 
-    @contextmanager
-    def reader(self) -> Iterator[apsw.Connection]:
+    def reader(self) -> AbstractContextManager[apsw.Connection]:
         """A connection that only reads, from a small pool; from any thread.
 
         Raises:
             EngineClosed: the file is closed.
         """
-        with self._reader_slots:
-            # A connection to a file that is given free could be one to somebody else's.
-            if self._is_closed:
-                raise EngineClosed("the engine was closed")
-            try:
-                connection = self._readers.pop()
-            except IndexError:
-                connection = self.connect(read_only=True)
-            try:
-                yield connection
-            finally:
-                self._put_back(connection)
-
-    def _put_back(self, connection: apsw.Connection) -> None:
-        if self._is_closed:
-            connection.close()
-        else:
-            self._readers.append(connection)
+        return self._readers.reader()
 
     @contextmanager
     def snapshot(self) -> Iterator[apsw.Connection]:
@@ -278,12 +266,14 @@ class DatabaseFile:
 
     def close(self) -> None:
         """Closes the readers and gives the file free."""
-        self._is_closed = True
-        while self._readers:
-            self._readers.pop().close()
-        if self._anchor is not None:
-            self._anchor.close()
-            self._anchor = None
+        with self.undivided:
+            self._readers.close()
+            if self._anchor is not None:
+                self._anchor.close()
+                self._anchor = None
+        if self._fork_key is not None:
+            forking.forget_file(self._fork_key)
+            self._fork_key = None
         if self._lock_fd is not None:
             forking.close(self._lock_fd)
             self._lock_fd = None
@@ -307,6 +297,8 @@ class DatabaseFile:
                 os.unlink(self.path + LOCK_SUFFIX)
             raise
         create_private(self.path)
+        check_not_inherited(self.path)
+        self._fork_key = forking.open_file(self.path)
         if is_new:
             self._claim()
         rewrite_wal(self.path)

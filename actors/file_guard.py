@@ -75,6 +75,21 @@ def check_names(path: str) -> None:
         )
 
 
+def check_not_inherited(path: str) -> None:
+    """Refuses a file that SQLite in this process believes to have open, and has not.
+
+    Raises:
+        EngineLocked: it was open when this process was forked.
+    """
+    if forking.is_inherited(path):
+        parent = os.getppid()
+        raise EngineLocked(
+            f"{path} was open in process {parent} when this one was forked from it; open it in a process "
+            "that was started afresh (spawn, or a program of its own)",
+            parent,
+        )
+
+
 def create_private(path: str) -> None:
     """Creates the file readable by its owner only, whatever the umask says; ``-wal`` takes its mode."""
     try:

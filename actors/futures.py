@@ -7,6 +7,7 @@ condition for each ask. This one costs two attributes until somebody really wait
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import sys
 import threading
@@ -33,7 +34,12 @@ class Reply(pykka.Future[T]):
     ``deque.append`` and ``popleft`` are atomic, so no lock is needed: who adds a callback looks at the
     outcome afterwards, who sets the outcome looks at the callbacks afterwards, and each callback is
     popped, and so run, once.
+
+    Attributes:
+        process: where the outcome comes about; known of those that users hold.
     """
+
+    process: int | None = None
 
     def __init__(self) -> None:
         # In place of Pykka's ``__init__``, which sets these two and makes an object for the second: every
@@ -57,6 +63,7 @@ class Reply(pykka.Future[T]):
         if self._get_hook is not None:
             return super().get(timeout=timeout)
         if self._outcome is None:
+            self._check_is_ours()
             gate = threading.Lock()
             gate.acquire()
             self.add_callback(gate.release)
@@ -91,11 +98,21 @@ class Reply(pykka.Future[T]):
     def __await__(self) -> Generator[Any, None, T]:
         """Waits without blocking the running event loop."""
         if self._outcome is None and self._get_hook is None:
+            self._check_is_ours()
             loop = asyncio.get_running_loop()
             waiter = loop.create_future()
             self.add_callback(partial(_bell_of(loop).ring, waiter))
             yield from waiter
         return self.get()  # type: ignore[no-any-return]
+
+    def _check_is_ours(self) -> None:
+        """Who would give the outcome is in the process that this one was forked from: it never comes.
+
+        Raises:
+            EngineClosed: so it is.
+        """
+        if self.process is not None and self.process != os.getpid():
+            raise EngineClosed(f"the answer belongs to process {self.process}, and this is a fork of it")
 
     def _settle(self, outcome: tuple[Any, BaseException | None]) -> None:
         if self._outcome is not None:
@@ -172,6 +189,14 @@ _round = threading.local()
 def enter_round(dispatcher: Any) -> None:
     """This thread is that dispatcher's from now on: what can wait for the end of its round does."""
     _round.dispatcher = dispatcher
+
+
+def _leave_round() -> None:
+    """The thread that a host forks in may be a dispatcher's; in the child nobody's rounds go on."""
+    _round.dispatcher = None
+
+
+os.register_at_fork(after_in_child=_leave_round)
 
 
 _bells: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Bell] = weakref.WeakKeyDictionary()

@@ -190,6 +190,10 @@ class PersistenceActor(Actor):
         self._connection.close()
 
     def _write(self, batch: list[Commit], *, free_pages: int = 0) -> None:
+        with self._file.undivided:
+            self._write_transaction(batch, free_pages)
+
+    def _write_transaction(self, batch: list[Commit], free_pages: int) -> None:
         number = self.batch + 1
         groups, digest = _grouped(batch), hashlib.blake2b(self._chain, digest_size=DIGEST_SIZE)
         run(self._connection, "BEGIN IMMEDIATE")
@@ -326,7 +330,8 @@ class PersistenceActor(Actor):
         if self._wal_pages < self.checkpoint_pages or self._file.is_memory:
             return
         try:
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            with self._file.undivided:
+                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.Error as error:
             # Commits go on; the log only grows until a later checkpoint succeeds.
             logger.warning("%s: checkpoint failed, will be tried again: %s", self._file.path, error)

@@ -54,9 +54,6 @@ from tempolite.errors import EngineClosed, InvalidArguments, QueueExists, QueueN
 
 logger = logging.getLogger("tempolite")
 
-new_lock = threading.Lock
-"""Locks, like threads and queues, are made in this package only."""
-
 SCHEDULERS_MESSAGES = frozenset((*COMMANDS, AwaitIdle))
 """What the scheduler is asked; everything else goes to the directory."""
 

@@ -64,7 +64,7 @@ class Following(Lifecycle):
         try:
             rows: list[tuple[Any, ...]] = self._rows(queries.LOG, (position, EVENTS_PER_PAGE))
         except EngineClosed:
-            if is_followed and self._failure is None:
+            if is_followed and self._was_closed:
                 return []
             raise
         return [event_of(row) for row in rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from enum import Enum
@@ -16,16 +17,15 @@ from tempolite.activity_runner import INTERPRETER, ActivityRunner
 from tempolite.actors.clock import Clock, SystemClock
 from tempolite.actors.controls import Query, ToRun, Update
 from tempolite.actors.database_file import DatabaseFile, run
-from tempolite.actors.frames import PAYLOAD_LIMIT_MAX
 from tempolite.actors.futures import Reply
+from tempolite.actors.life_lock import LifeLock
 from tempolite.actors.messages import FunctionRegistered
 from tempolite.actors.residents import RESIDENTS_MAX
 from tempolite.actors.running_marks import marks_path
-from tempolite.actors.system import ActorSystem, SystemOptions, new_lock
-from tempolite.actors.watchdog import Watchdog
+from tempolite.actors.system import ActorSystem, SystemOptions
 from tempolite.actors.worker_process import WorkerSettings
 from tempolite.codec import JsonCodec
-from tempolite.core.queues import DEFAULT_QUEUE, Queue
+from tempolite.core.queues import Queue
 from tempolite.core.retry import RetryPolicy
 from tempolite.determinism.guard import Guard, is_under_pytest
 from tempolite.determinism.places import Eyes
@@ -33,10 +33,10 @@ from tempolite.engine.listing import span_us
 from tempolite.engine.run_messages import decoded, to_run
 from tempolite.engine.run_store import RunsInFile
 from tempolite.engine.schedule_store import SchedulesInFile
+from tempolite.engine.settings import checked_count, checked_limit, made_watchdog, with_default
 from tempolite.errors import (
     EngineClosed,
     EngineCrashed,
-    InvalidArguments,
     QueueNotFound,
     StorageFailed,
     WorkflowNotFound,
@@ -82,21 +82,23 @@ class Lifecycle:
         self._path = os.fspath(database)
         self.codec = codec or JsonCodec()
         self._registry = Registry(self.codec, self._on_new_functions)
-        self._queues = _with_default(queues)
+        self._queues = with_default(queues)
         self._clock = clock or SystemClock()
         self._wait_for_lock = wait_for_lock
-        self._residents_max = _checked_count("resident_workflows", resident_workflows)
-        self._payload_limit = _checked_limit(payload_limit)
+        self._residents_max = checked_count("resident_workflows", resident_workflows)
+        self._payload_limit = checked_limit(payload_limit)
         self._retention_us = None if retention is None else span_us("retention", retention)
-        limits = Limits(payload_limit, _checked_count("signal_limit", signal_limit))
+        limits = Limits(payload_limit, checked_count("signal_limit", signal_limit))
         self._services = Services(self.codec, default_retry, limits, self._check_queue, random.Random())
         eyes = Eyes(BASES)
-        self._watchdog = _watchdog(turn_limit, eyes)
+        self._watchdog = made_watchdog(turn_limit, eyes)
         if debug or is_under_pytest():
             self._services.guard = Guard(eyes, refuses=debug)
         self._seed: int | None = None
         self._phase = Phase.NEW
-        self._lifecycle = new_lock()
+        self._lifecycle = LifeLock()
+        self._close_asked_s: float | None = None
+        self._at_end: deque[Callable[[], None]] = deque()
         self._failure: Exception | None = None
         self._pid: int | None = None
         self._system: ActorSystem
@@ -115,26 +117,33 @@ class Lifecycle:
             EngineLocked: another engine holds the file.
             NotADatabase, SchemaTooNew: the file is not ours, or newer than we are; untouched.
             UnsupportedPlatform: not Linux, or too old.
-            EngineClosed: it was closed; make a new one.
+            EngineClosed: it was closed; make a new one. Or this is a fork of the process that started it.
         """
+        self._check_not_forked()
         with self._lifecycle:
             if self._phase is Phase.CLOSED:
                 raise EngineClosed("the engine was closed; make a new one")
             if self._phase is Phase.NEW:
                 self._start()
-                self._pid = os.getpid()
                 self._phase = Phase.STARTED
+        if self._close_if_asked():
+            raise EngineClosed("the engine was closed while it started")
         return self
 
     def close(self, timeout: float = 30) -> None:
         """Takes no new work, lets running activities finish, commits, and ends every thread and process.
 
-        Unfinished runs stay as they are and go on at the next start. May be called twice.
+        Unfinished runs stay as they are and go on at the next start. May be called twice, and by a signal
+        handler: what it has interrupted, a ``get`` or a ``wait``, ends with ``EngineClosed``. One that has
+        interrupted a start returns at once, and the engine closes as soon as it has started.
 
         Args:
             timeout: seconds that running activities get; what still runs then is run again.
         """
         if self._is_forked_copy:
+            return
+        if self._lifecycle.is_mine:
+            self._close_asked_s = timeout
             return
         with self._lifecycle:
             if self._phase is Phase.STARTED:
@@ -143,6 +152,7 @@ class Lifecycle:
                 self._stop_watchdog()
                 self._file.close()
             self._phase = Phase.CLOSED
+        self._tell_end()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -164,12 +174,20 @@ class Lifecycle:
         """Awaitable twin of :meth:`close`."""
         await asyncio.to_thread(self.close, timeout)
 
+    def when_ended(self, callback: Callable[[], None]) -> None:
+        """Calls back once, when the engine was closed or can't go on; in whatever thread that happens."""
+        self._at_end.append(callback)
+        # Append first, then look: who ends it looks at the callbacks after that.
+        if self._phase is Phase.CLOSED or self._failure is not None:
+            self._tell_end()
+
     def register(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Makes a workflow function known, before or after start; stored runs of it go on.
 
         Raises:
             InvalidArguments: it is no workflow function.
         """
+        self._check_not_forked()
         call = self._registry.add(fn)
         # Also where the name was known: its annotations may bring a type that a run was stranded without.
         self._on_new_functions(tuple(call.names))
@@ -177,7 +195,32 @@ class Lifecycle:
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────────
 
+    def _close_if_asked(self) -> bool:
+        """Does what a signal handler asked for in the middle of something else."""
+        timeout, self._close_asked_s = self._close_asked_s, None
+        if timeout is None:
+            return False
+        self.close(timeout)
+        return True
+
+    def _tell_end(self) -> None:
+        while self._at_end:
+            try:
+                callback = self._at_end.popleft()
+            except IndexError:  # another thread was faster
+                return
+            callback()
+
     def _start(self) -> None:
+        # From now on: a fork in the middle of a start takes half an engine along.
+        self._pid = os.getpid()
+        try:
+            self._open()
+        except BaseException:
+            self._pid = None
+            raise
+
+    def _open(self) -> None:
         self._file = DatabaseFile(self._path, LAYOUT, wait_for_lock=self._wait_for_lock)
         settings: dict[str, int | str | None] = {"payload_limit": self._payload_limit}
         options = SystemOptions(
@@ -229,6 +272,7 @@ class Lifecycle:
         """An actor failed: waits end with the reason; the file is as last committed."""
         self._failure = StorageFailed(f"the engine stopped: {error}")
         self._system.fail_waits(self._failure)
+        self._tell_end()
 
     def _on_new_functions(self, names: tuple[str, ...]) -> None:
         """Runs that were stranded without them go on."""
@@ -244,11 +288,21 @@ class Lifecycle:
         """Whether the host forked: the engine's threads are in the other process, and so is the file."""
         return self._pid is not None and self._pid != os.getpid()
 
-    def _check_started(self) -> None:
+    @property
+    def _was_closed(self) -> bool:
+        """Whether it has ended, here, and by ``close``."""
+        return self._failure is None and not self._is_forked_copy
+
+    def _check_not_forked(self) -> None:
         if self._is_forked_copy:
             raise EngineClosed(
-                f"this engine belongs to process {self._pid}, this is a fork of it; a file has one engine"
+                f"this engine belongs to process {self._pid}, and this is a fork of it, process "
+                f"{os.getpid()}: a file has one engine; make one on another file, or speak to this one "
+                "through Tempolite.connect"
             )
+
+    def _check_started(self) -> None:
+        self._check_not_forked()
         if self._failure is not None:
             raise self._failure
         if self._phase is not Phase.STARTED:
@@ -334,51 +388,3 @@ class Lifecycle:
         self._check_started()
         with self._file.reader() as connection:
             return run(connection, sql, tuple(values))
-
-
-def _checked_count(name: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise InvalidArguments(f"{name} is {value!r}, expected an int from 0")
-    return value
-
-
-def _watchdog(turn_limit: float | None, eyes: Eyes) -> Watchdog | None:
-    if turn_limit is None:
-        return None
-    is_number = isinstance(turn_limit, (int, float)) and not isinstance(turn_limit, bool)
-    if not is_number or not 0 < turn_limit < float("inf"):
-        raise InvalidArguments(f"turn_limit is {turn_limit!r}, expected seconds above 0, or None")
-    return Watchdog(turn_limit, eyes)
-
-
-def checked_queue(queue: Any) -> Queue:
-    """A queue that this version can run.
-
-    Raises:
-        InvalidArguments: it is none, or of a kind that there isn't yet.
-    """
-    if not isinstance(queue, Queue):
-        raise InvalidArguments(f"{queue!r} is no queue, expected Queue(...)")
-    if queue.kind == "ray":
-        raise InvalidArguments(
-            f"queue {queue.name!r}: kind='ray' is not supported yet; use 'process', 'thread' or 'inline'"
-        )
-    return queue
-
-
-def _checked_limit(payload_limit: int) -> int:
-    if not isinstance(payload_limit, int) or not 0 < payload_limit <= PAYLOAD_LIMIT_MAX:
-        raise InvalidArguments(
-            f"payload_limit is {payload_limit!r}, expected a number of bytes up to {PAYLOAD_LIMIT_MAX:,}"
-        )
-    return payload_limit
-
-
-def _with_default(queues: Iterable[Queue]) -> dict[str, Queue]:
-    chosen: dict[str, Queue] = {}
-    for queue in queues:
-        if checked_queue(queue).name in chosen:
-            raise InvalidArguments(f"queues holds two queues named {queue.name!r}")
-        chosen[queue.name] = queue
-    chosen.setdefault(DEFAULT_QUEUE, Queue(DEFAULT_QUEUE))
-    return chosen

@@ -6,7 +6,8 @@ import asyncio
 
 from tempolite.actors.messages import QueueCreated
 from tempolite.core.queues import Queue
-from tempolite.engine.lifecycle import Lifecycle, checked_queue
+from tempolite.engine.lifecycle import Lifecycle
+from tempolite.engine.settings import checked_queue
 from tempolite.errors import QueueExists
 
 
@@ -29,7 +30,8 @@ class Queueing(Lifecycle):
                 raise QueueExists(f"a queue named {queue.name!r} exists already")
             self._system.create_queue(queue)
             self._queues[queue.name] = queue
-        self._system.tell(QueueCreated(queue.name, queue.max_runs))
+            self._system.tell(QueueCreated(queue.name, queue.max_runs))
+        self._close_if_asked()
 
     async def acreate_queue(self, queue: Queue) -> None:
         """Awaitable twin of :meth:`create_queue`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,6 +35,7 @@ def decoded(engine: Lifecycle, inner: Reply[Any]) -> Reply[Any]:
     """The answer of a run, decoded where it is a value of the workflow's."""
     # A plain reply, no class of its own: Pykka's ``join`` and ``map`` make another one of the same class.
     reply: Reply[Any] = Reply()
+    reply.process = os.getpid()
 
     def take() -> None:
         try:

@@ -12,7 +12,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from tempolite.actors.database_file import LOCK_SUFFIX, MEMORY, READERS_MAX, DatabaseFile, run
+from tempolite.actors.database_file import LOCK_SUFFIX, MEMORY, DatabaseFile, run
+from tempolite.actors.reader_pool import READERS_MAX
 from tempolite.errors import EngineClosed, StorageFailed
 from tempolite.store.schema import LAYOUT
 from tests.actors.desk import desk, event

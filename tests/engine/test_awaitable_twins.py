@@ -32,6 +32,7 @@ INSIDE = (
     "decode_answer",
     "encode_call_of",
     "get_row",
+    "when_ended",
 )
 """For the engine's own parts."""
 

@@ -11,11 +11,12 @@ from tempolite.core.events import Entry, RunCreated
 from tempolite.core.forking import kept_entries
 from tempolite.core.identifiers import StepKey, WorkflowId
 from tempolite.engine.handle import WorkflowInfo
+from tempolite.engine.in_process import InProcess
 from tempolite.engine.running import Running
 from tempolite.errors import InvalidArguments, NotRegistered, WorkflowNotFound
 
 
-class Cloning(Running):
+class Cloning(Running, InProcess):
     """Calls that begin with a stored run."""
 
     def retry(self, id: str, new_id: str | None = None) -> WorkflowInfo[Any]:

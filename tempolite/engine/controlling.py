@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tempolite.actors.controls import Cancel, Enqueue, Pause, Query, Resume, Signal, Update
-from tempolite.engine.lifecycle import Lifecycle
+from tempolite.engine.port import Port
 
 
-class Controlling(Lifecycle):
+class Controlling(Port):
     """Calls that speak to a run; each returns once what it led to is durable."""
 
     def signal(self, id: str, name: str, value: Any = None, *, dedup: str | None = None) -> None:

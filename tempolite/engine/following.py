@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
-from tempolite.engine.lifecycle import Lifecycle
-from tempolite.engine.listing import Event, checked_position, event_of
+from tempolite.engine.listing import Event, checked_position
+from tempolite.engine.port import Port
 from tempolite.errors import EngineClosed
-from tempolite.store import queries
-
-EVENTS_PER_PAGE = 500
-"""Read at once: who follows slowly holds neither the file nor the memory up."""
 
 
-class Following(Lifecycle):
+class Following(Port):
     """Calls that read the whole log."""
 
     def events(self, after: int = 0, follow: bool = False) -> Iterator[Event]:
@@ -36,7 +31,7 @@ class Following(Lifecycle):
         self._check_started()
         position = checked_position(after)
         while True:
-            bell = self._system.next_commit() if follow else None
+            bell = self._next_commit() if follow else None
             page = await asyncio.to_thread(self._page, position, is_followed=follow)
             for event in page:
                 yield event
@@ -49,22 +44,21 @@ class Following(Lifecycle):
     def _events(self, position: int, follow: bool) -> Iterator[Event]:
         while True:
             # Taken before the file is looked at: no commit comes in between unheard.
-            bell = self._system.next_commit() if follow else None
+            bell = self._next_commit() if follow else None
             page = self._page(position, is_followed=follow)
             for event in page:
                 yield event
                 position = event.seq
             if page:
                 continue
-            if bell is None or not self._system.wait_for(bell):
+            if bell is None or not self._wait_for(bell):
                 return
 
     def _page(self, position: int, *, is_followed: bool) -> list[Event]:
         """What comes next; nothing where who follows outlives an engine that was closed in order."""
         try:
-            rows: list[tuple[Any, ...]] = self._rows(queries.LOG, (position, EVENTS_PER_PAGE))
+            return self.events_page(position)
         except EngineClosed:
             if is_followed and self._was_closed:
                 return []
             raise
-        return [event_of(row) for row in rows]

@@ -12,7 +12,7 @@ from tempolite.engine.listing import Event, moment
 
 if TYPE_CHECKING:
     from tempolite.engine.engine import Tempolite
-    from tempolite.engine.lifecycle import Lifecycle
+    from tempolite.engine.port import Port
     from tempolite.store.queries import RunRow
 
 R = TypeVar("R")
@@ -24,7 +24,7 @@ class WorkflowInfo(Generic[R]):
     Everything but the id is read afresh at each access, as last committed.
     """
 
-    def __init__(self, engine: Lifecycle, workflow: str) -> None:
+    def __init__(self, engine: Port, workflow: str) -> None:
         # Every engine that is made is the whole one; its parts make handles too.
         self._engine = cast("Tempolite", engine)
         self._id = workflow

@@ -15,7 +15,6 @@ import msgspec
 
 from tempolite.activity_runner import INTERPRETER, ActivityRunner
 from tempolite.actors.clock import Clock, SystemClock
-from tempolite.actors.controls import Query, ToRun, Update
 from tempolite.actors.database_file import DatabaseFile, run
 from tempolite.actors.futures import Reply
 from tempolite.actors.life_lock import LifeLock
@@ -30,7 +29,7 @@ from tempolite.core.retry import RetryPolicy
 from tempolite.determinism.guard import Guard, is_under_pytest
 from tempolite.determinism.places import Eyes
 from tempolite.engine.listing import span_us
-from tempolite.engine.run_messages import decoded, to_run
+from tempolite.engine.port import Port
 from tempolite.engine.run_store import RunsInFile
 from tempolite.engine.schedule_store import SchedulesInFile
 from tempolite.engine.settings import checked_count, checked_limit, made_watchdog, with_default
@@ -47,9 +46,6 @@ from tempolite.registry import Registry
 from tempolite.store import queries
 from tempolite.store.schema import LAYOUT
 
-COMMIT_S = 60.0
-"""How long a call that only waits for a commit does so before it says that it did not hear of it."""
-
 
 class Phase(Enum):
     """Where in its life an engine is."""
@@ -59,7 +55,7 @@ class Phase(Enum):
     CLOSED = "closed"
 
 
-class Lifecycle:
+class Lifecycle(Port):
     """An engine's life; what it can do stands in the classes above this one."""
 
     def __init__(
@@ -317,72 +313,38 @@ class Lifecycle:
             self._check_started()
             raise
 
-    def _ask_for_commit(self, message: Any) -> Any:
-        try:
-            return self._ask(message, COMMIT_S)
-        except TimeoutError:
-            raise StorageFailed(
-                f"no commit within {COMMIT_S:g} s; the call may or may not take effect"
-            ) from None
+    def _ask_nowait(self, message: Any) -> Reply[Any]:
+        self._check_started()
+        return self._system.ask_nowait(message)
 
-    # ── speaking to runs ────────────────────────────────────────────────────────────────────────────────
+    def _give_up(self, message: Any, reply: Reply[Any]) -> None:
+        self._system.give_up(message, reply)
+
+    def _is_answered_now(self, reply: Reply[Any]) -> bool:
+        return self._system.is_answered_now(reply)
+
+    def _tell(self, message: Any) -> None:
+        self._check_started()
+        self._system.tell(message)
 
     @property
     def services(self) -> Services:
         """What executions, and those who speak to them, need of the engine."""
         return self._services
 
-    def ask_run(self, workflow: str, message: Any, timeout: float | None = None) -> Any:
-        """Sends a message to a run and waits for its answer.
-
-        Queries and updates wait for the run's first turn, however long it stands in line; the rest is
-        answered by a commit.
-        """
-        if timeout is None and not isinstance(message, (Query, Update)):
-            timeout = COMMIT_S
-        return self.decode_answer(self._ask(self._to_run(workflow, message), timeout))
-
-    def ask_run_nowait(self, workflow: str, message: Any) -> Reply[Any]:
-        """Sends a message to a run; the answer can be awaited."""
-        return decoded(self, self._system.ask_nowait(self._to_run(workflow, message)))
-
-    def tell_run(self, workflow: str, message: Any) -> None:
-        """Sends a message to a run; nobody waits for what becomes of it."""
-        self._system.tell(self._to_run(workflow, message))
-
-    def is_unfinished(self, workflow: str) -> bool:
-        """Whether a workflow has no outcome yet."""
-        return not self.get_row(workflow).is_finished
-
-    def decode_answer(self, answer: Any) -> Any:
-        """Results of queries and updates come as payloads."""
-        return self.codec.decode(answer) if isinstance(answer, bytes) else answer
-
     def encode_call_of(self, workflow: str, args: tuple[Any, ...]) -> bytes:
-        """Arguments for a workflow's function.
-
-        Raises:
-            WorkflowNotFound, InvalidArguments, NotStorable: there is none, or they don't fit.
-        """
+        """Arguments for a workflow's function; refused where they don't fit."""
         call = self._registry.find(self.get_row(workflow).function)
         if call is not None:
             call.shape.check(call.name, args, {})
         return self._services.encode_call(args, {})
 
     def get_row(self, workflow: str) -> queries.RunRow:
-        """A workflow's latest run, as last committed.
-
-        Raises:
-            WorkflowNotFound: there is none.
-        """
+        """A workflow's latest run, as last committed."""
         rows = self._rows(queries.RUN, (workflow,))
         if not rows:
             raise WorkflowNotFound(f"no workflow {workflow!r}")
         return msgspec.convert(rows[0], queries.RunRow)
-
-    def _to_run(self, workflow: str, message: Any) -> ToRun:
-        self._check_started()
-        return to_run(self, workflow, message)
 
     def _rows(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         self._check_started()

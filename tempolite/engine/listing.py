@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import msgspec
 
+from tempolite.core.schedule import ScheduleState
+from tempolite.core.schedule_events import Catchup, Overlap
 from tempolite.core.status import Status
 from tempolite.errors import InvalidArguments
 from tempolite.registry import Registry
@@ -93,6 +95,41 @@ class QueueInfo:
     rate: str | None
     running: int
     waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """A schedule as last committed; what its handle shows."""
+
+    spec: str | timedelta
+    timezone: str
+    function: str
+    overlap: Overlap
+    catchup: Catchup
+    is_paused: bool
+    next_at: datetime | None
+    last_at: datetime | None
+    last_workflow: str | None
+    queued: tuple[datetime, ...]
+    problem: str
+
+    @classmethod
+    def of(cls, state: ScheduleState, problem: str) -> ScheduleRow:
+        """What a state says to its reader."""
+        timing = state.spec.timing
+        return cls(
+            spec=timing.cron or timedelta(microseconds=timing.every_us),
+            timezone=timing.timezone,
+            function=state.spec.function,
+            overlap=state.spec.overlap,
+            catchup=state.spec.catchup,
+            is_paused=state.is_paused,
+            next_at=None if state.is_paused or state.next_due is None else moment(state.next_due),
+            last_at=None if state.last_due is None else moment(state.last_due),
+            last_workflow=state.last_workflow,
+            queued=tuple(moment(due) for due in state.queued),
+            problem=problem,
+        )
 
 
 @dataclass(frozen=True, slots=True)

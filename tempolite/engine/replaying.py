@@ -6,13 +6,14 @@ import asyncio
 from typing import Any
 
 from tempolite.core.identifiers import WorkflowId
+from tempolite.engine.lifecycle import Lifecycle
 from tempolite.engine.running import Running
 from tempolite.errors import InvalidState, WorkflowNotFound
 from tempolite.execution.replay import replayed
 from tempolite.store import queries
 
 
-class Replaying(Running):
+class Replaying(Running, Lifecycle):
     """Calls that look at a run through its code."""
 
     def replay(self, id: str, *, run: int | None = None) -> Any:

@@ -28,10 +28,10 @@ from tempolite.errors import InvalidArguments
 from tempolite.execution.signals import checked_name
 
 if TYPE_CHECKING:
-    from tempolite.engine.lifecycle import Lifecycle
+    from tempolite.engine.port import Port
 
 
-def decoded(engine: Lifecycle, inner: Reply[Any]) -> Reply[Any]:
+def decoded(engine: Port, inner: Reply[Any]) -> Reply[Any]:
     """The answer of a run, decoded where it is a value of the workflow's."""
     # A plain reply, no class of its own: Pykka's ``join`` and ``map`` make another one of the same class.
     reply: Reply[Any] = Reply()
@@ -48,7 +48,7 @@ def decoded(engine: Lifecycle, inner: Reply[Any]) -> Reply[Any]:
     return reply
 
 
-def to_run(engine: Lifecycle, workflow: str, message: Any) -> ToRun:
+def to_run(engine: Port, workflow: str, message: Any) -> ToRun:
     """The message as the run gets it: users' values are encoded, so that nobody shares an object with it.
 
     Raises:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
-import msgspec
-
 from tempolite.actors.futures import dead_is_closed
-from tempolite.actors.messages import AwaitIdle, AwaitOutcome, RunEnded, StartRun
-from tempolite.calls import WorkflowCall
+from tempolite.actors.messages import AwaitIdle, AwaitOutcome, RunEnded
 from tempolite.core.identifiers import WorkflowId
-from tempolite.core.queues import DEFAULT_QUEUE
 from tempolite.core.status import Status
 from tempolite.engine.handle import WorkflowInfo
-from tempolite.engine.lifecycle import Lifecycle
+from tempolite.engine.port import Port
 from tempolite.errors import (
     EngineClosed,
-    InvalidArguments,
     WorkflowCancelled,
     WorkflowFailed,
     WorkflowStranded,
@@ -32,7 +26,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Running(Lifecycle):
+class Running(Port):
     """Calls that start runs and wait for them."""
 
     @overload
@@ -117,7 +111,7 @@ class Running(Lifecycle):
 
     def _outcome(self, workflow: str, timeout: float | None) -> Any:
         self._check_started()
-        ended = None if timeout is None else self._stored_end(workflow)
+        ended = None if timeout is None else self.stored_end(workflow)
         try:
             ended = ended or self._ask(AwaitOutcome(WorkflowId(workflow)), timeout)
         except TimeoutError:
@@ -126,24 +120,16 @@ class Running(Lifecycle):
 
     async def _outcome_nowait(self, workflow: str, timeout: float | None = None) -> Any:
         self._check_started()
-        ended = None if timeout is None else await asyncio.to_thread(self._stored_end, workflow)
+        ended = None if timeout is None else await asyncio.to_thread(self.stored_end, workflow)
         try:
             ended = ended or await self._await_answer(AwaitOutcome(WorkflowId(workflow)), timeout)
         except TimeoutError:
             raise TimeoutError(f"workflow {workflow!r} has no outcome after {timeout} s") from None
         return self._outcome_of(ended)
 
-    def _stored_end(self, workflow: str) -> RunEnded | None:
-        """What who has no patience is told: the outcome that is there."""
-        stored = self._runs.find(WorkflowId(workflow))
-        if stored is None or stored.ended is None or stored.ended.status == Status.STRANDED:
-            # A stranded run may be about to go on, so only the directory can tell.
-            return None
-        return stored.ended
-
     async def _await_answer(self, message: Any, timeout: float | None) -> Any:
         """Asks the directory; who stops waiting, in time or cancelled, is forgotten."""
-        reply = self._system.ask_nowait(message)
+        reply = self._ask_nowait(message)
         try:
             with dead_is_closed():
                 return await asyncio.wait_for(_awaited(reply), timeout)
@@ -152,9 +138,9 @@ class Running(Lifecycle):
             raise
         except (TimeoutError, asyncio.CancelledError) as error:
             may_look = isinstance(message, AwaitIdle) and isinstance(error, TimeoutError)
-            if may_look and await asyncio.to_thread(self._system.is_answered_now, reply):
+            if may_look and await asyncio.to_thread(self._is_answered_now, reply):
                 return reply.get(timeout=0)
-            self._system.give_up(message, reply)
+            self._give_up(message, reply)
             raise
 
     def _outcome_of(self, ended: RunEnded) -> Any:
@@ -171,33 +157,6 @@ class Running(Lifecycle):
             case _:
                 assert ended.failure is not None
                 raise rebuild_failure(ended.failure, self.codec, fallback=WorkflowFailed)
-
-    def _start_request(
-        self, id: str | None, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> StartRun:
-        self._check_started()
-        if id is not None and (not isinstance(id, str) or not id):
-            raise InvalidArguments(f"id is {id!r}, expected a non-empty text or None")
-        call: WorkflowCall = self._registry.add(fn)
-        call.shape.check(call.name, args, kwargs)
-        self._check_queue(call.options.queue or DEFAULT_QUEUE)
-        payload = self._services.encode_call(args, kwargs)
-        workflow = id or self._new_id()
-        created = call.run_created(msgspec.Raw(payload), seed=self._services.new_seed(), run_group=workflow)
-        return StartRun(WorkflowId(workflow), created, is_made_up=id is None, code=call)
-
-    def _new_id(self) -> str:
-        """A UUIDv7 (RFC 9562) as hex digits: ids made one after another lie side by side in the index."""
-        millis = self._clock.now_us() // 1_000
-        drawn = int.from_bytes(os.urandom(10), "big")
-        bits = (
-            (millis & (1 << 48) - 1) << 80
-            | 7 << 76
-            | (drawn >> 64 & 0xFFF) << 64
-            | 2 << 62
-            | drawn & (1 << 62) - 1
-        )
-        return f"{bits:032x}"
 
 
 async def _awaited(reply: Any) -> Any:

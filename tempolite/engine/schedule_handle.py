@@ -11,17 +11,14 @@ from tempolite.actors.live_schedule import (
     PauseSchedule,
     ResumeSchedule,
     TriggerSchedule,
-    unknown_schedule,
 )
-from tempolite.core.schedule import ScheduleState
 from tempolite.core.schedule_events import Catchup, Overlap
 from tempolite.engine.handle import WorkflowInfo
-from tempolite.engine.listing import Event, event_of, moment
-from tempolite.store import queries
+from tempolite.engine.listing import Event, ScheduleRow
 
 if TYPE_CHECKING:
     from tempolite.engine.engine import Tempolite
-    from tempolite.engine.lifecycle import Lifecycle
+    from tempolite.engine.port import Port
 
 
 class ScheduleInfo:
@@ -31,7 +28,7 @@ class ScheduleInfo:
     access raises ``ScheduleNotFound``.
     """
 
-    def __init__(self, engine: Lifecycle, name: str) -> None:
+    def __init__(self, engine: Port, name: str) -> None:
         self._engine = cast("Tempolite", engine)
         self._name = name
 
@@ -43,33 +40,32 @@ class ScheduleInfo:
     @property
     def spec(self) -> str | timedelta:
         """When: the cron line, or the interval."""
-        timing = self._state().spec.timing
-        return timing.cron or timedelta(microseconds=timing.every_us)
+        return self._row().spec
 
     @property
     def timezone(self) -> str:
         """The zone in which the cron line is read."""
-        return self._state().spec.timing.timezone
+        return self._row().timezone
 
     @property
     def function(self) -> str:
         """Recorded name of the workflow function."""
-        return self._state().spec.function
+        return self._row().function
 
     @property
     def overlap(self) -> Overlap:
         """What becomes of a due time while the run before it is unfinished."""
-        return self._state().spec.overlap
+        return self._row().overlap
 
     @property
     def catchup(self) -> Catchup:
         """Which due times are made up for that passed while no engine was there."""
-        return self._state().spec.catchup
+        return self._row().catchup
 
     @property
     def is_paused(self) -> bool:
         """Whether nothing of it is due until it is resumed."""
-        return self._state().is_paused
+        return self._row().is_paused
 
     @property
     def next_at(self) -> datetime | None:
@@ -77,30 +73,28 @@ class ScheduleInfo:
 
         In the past while it makes up for what was missed, or can't go on.
         """
-        state = self._state()
-        return None if state.is_paused or state.next_due is None else moment(state.next_due)
+        return self._row().next_at
 
     @property
     def last_at(self) -> datetime | None:
         """Due time of the run that it started last, UTC."""
-        due = self._state().last_due
-        return None if due is None else moment(due)
+        return self._row().last_at
 
     @property
     def last_run(self) -> WorkflowInfo[Any] | None:
         """The run that it started last."""
-        workflow = self._state().last_workflow
+        workflow = self._row().last_workflow
         return None if workflow is None else WorkflowInfo(self._engine, workflow)
 
     @property
     def queued(self) -> tuple[datetime, ...]:
         """Due times that wait for the end of the run before them."""
-        return tuple(moment(due) for due in self._state().queued)
+        return self._row().queued
 
     @property
     def problem(self) -> str:
         """Why it can't go on, and the remedy; empty otherwise."""
-        return self._engine._schedules.problem_of(self._state())
+        return self._row().problem
 
     def pause(self) -> None:
         """Nothing of it is due until it is resumed; runs under way go on. Twice is no error."""
@@ -145,10 +139,7 @@ class ScheduleInfo:
 
     def history(self) -> list[Event]:
         """What happened to it: set, fired, skipped, missed, paused, and so on."""
-        rows = self._engine._rows(queries.SCHEDULE_HISTORY, (self._name,))
-        if not rows:
-            raise unknown_schedule(self._name)
-        return [event_of(row) for row in rows]
+        return self._engine.schedule_history(self._name)
 
     async def ahistory(self) -> list[Event]:
         """Awaitable twin of :meth:`history`."""
@@ -163,8 +154,5 @@ class ScheduleInfo:
     def __hash__(self) -> int:
         return hash(self._name)
 
-    def _state(self) -> ScheduleState:
-        stored = self._engine._stored_schedule(self._name)
-        if stored is None:
-            raise unknown_schedule(self._name)
-        return stored.state
+    def _row(self) -> ScheduleRow:
+        return self._engine.get_schedule(self._name)

@@ -7,21 +7,17 @@ from collections.abc import Callable
 from datetime import UTC, timedelta, tzinfo
 from typing import Any, get_args
 
-import msgspec
-
-from tempolite.actors.live_schedule import Command, SetSchedule
-from tempolite.actors.schedule_store import StoredSchedule
+from tempolite.actors.live_schedule import Command
 from tempolite.core.due_times import BadTiming, Timing
-from tempolite.core.queues import DEFAULT_QUEUE
-from tempolite.core.schedule_events import Catchup, Overlap, ScheduleSpec
-from tempolite.engine.lifecycle import Lifecycle
+from tempolite.core.schedule_events import Catchup, Overlap
+from tempolite.engine.port import Port
 from tempolite.engine.schedule_handle import ScheduleInfo
 from tempolite.errors import InvalidArguments
 
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class Scheduling(Lifecycle):
+class Scheduling(Port):
     """Calls that make and find schedules."""
 
     def schedule(
@@ -60,9 +56,11 @@ class Scheduling(Lifecycle):
             QueueNotFound: its options name a queue that there isn't.
         """
         timing = _timing(spec, timezone)
-        return ScheduleInfo(
-            self, self._schedule_call(self._setting(name, timing, fn, args, (overlap, catchup)))
-        )
+        for option, value, allowed in (("overlap", overlap, Overlap), ("catchup", catchup, Catchup)):
+            if value not in get_args(allowed):
+                raise InvalidArguments(f"{option} is {value!r}, expected one of {get_args(allowed)}")
+        request = self._schedule_request(name, timing, fn, args, (overlap, catchup))
+        return ScheduleInfo(self, self._schedule_call(request))
 
     async def aschedule(
         self, name: str, spec: str | timedelta, fn: Callable[..., Any], /, *args: Any, **options: Any
@@ -72,8 +70,7 @@ class Scheduling(Lifecycle):
 
     def schedules(self) -> list[ScheduleInfo]:
         """All schedules, by name."""
-        self._check_started()
-        return [ScheduleInfo(self, stored.state.name) for stored in self._schedules.schedules()]
+        return [ScheduleInfo(self, name) for name in self.schedule_names()]
 
     async def aschedules(self) -> list[ScheduleInfo]:
         """Awaitable twin of :meth:`schedules`."""
@@ -85,31 +82,7 @@ class Scheduling(Lifecycle):
         return str(self._ask_for_commit(command))
 
     async def _schedule_call_nowait(self, command: Command) -> str:
-        self._check_started()
-        return str(await self._system.ask_nowait(command))
-
-    def _stored_schedule(self, name: str) -> StoredSchedule | None:
-        self._check_started()
-        return self._schedules.find(name)
-
-    def _setting(
-        self, name: str, timing: Timing, fn: Any, args: tuple[Any, ...], policies: tuple[Any, Any]
-    ) -> SetSchedule:
-        self._check_started()
-        if not isinstance(name, str) or not name:
-            raise InvalidArguments(f"name is {name!r}, expected a non-empty text")
-        overlap, catchup = policies
-        for option, value, allowed in (("overlap", overlap, Overlap), ("catchup", catchup, Catchup)):
-            if value not in get_args(allowed):
-                raise InvalidArguments(f"{option} is {value!r}, expected one of {get_args(allowed)}")
-        call = self._registry.add(fn)
-        call.shape.check(call.name, args, {})
-        self._check_queue(call.options.queue or DEFAULT_QUEUE)
-        if not timing.cron:
-            timing = msgspec.structs.replace(timing, anchor_us=self._clock.now_us())
-        payload = msgspec.Raw(self._services.encode_call(args, {}))
-        spec = ScheduleSpec(timing=timing, function=call.name, args=payload, overlap=overlap, catchup=catchup)
-        return SetSchedule(name, spec)
+        return str(await self._ask_nowait(command))
 
 
 def _timing(spec: Any, timezone: Any) -> Timing:

@@ -12,7 +12,7 @@ from typing import Any
 import pykka
 import pytest
 
-from tempolite.actors import side_effects
+from tempolite.actors import threads_on_demand
 from tempolite.actors.dispatcher import SeededDispatcher
 from tempolite.actors.messages import RunSideEffect, SideEffectEnded
 from tempolite.actors.side_effects import THREADS_MAX, SideEffectActor
@@ -181,7 +181,7 @@ def test_shutting_down_ends_every_thread(count: int) -> None:
 
         actor.shut_down(0.5)
 
-        assert not [thread for thread in actor._threads if thread.is_alive()]
+        assert not [thread for thread in actor._threads._threads if thread.is_alive()]
 
 
 def test_shutting_down_does_not_wait_for_what_hangs() -> None:
@@ -204,7 +204,7 @@ def test_shutting_down_does_not_wait_for_what_hangs() -> None:
 
 def test_a_thread_without_work_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while; the next side effect gets a new one."""
-    monkeypatch.setattr(side_effects, "IDLE_S", 0.01)
+    monkeypatch.setattr(threads_on_demand, "IDLE_S", 0.01)
     with bench() as (actor, told):
         actor.actor_ref.tell(effect(told, lambda: b"1"))
         told.wait_for(1)
@@ -216,12 +216,12 @@ def test_a_thread_without_work_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_work_that_comes_while_the_last_thread_leaves_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the decision that a thread is there and the handing over, that thread may go."""
-    monkeypatch.setattr(side_effects, "IDLE_S", 0.1)
+    monkeypatch.setattr(threads_on_demand, "IDLE_S", 0.1)
     with bench() as (actor, told):
         actor.actor_ref.tell(effect(told, lambda: b"1"))
         told.wait_for(1)
         wait_until_idle(actor)
-        real: Any = actor._work
+        real: Any = actor._threads._work
 
         class SlowQueue:
             """Hands over only when the thread that was waiting has left, or will not."""
@@ -232,13 +232,13 @@ def test_work_that_comes_while_the_last_thread_leaves_is_done(monkeypatch: pytes
                 wait_for_threads(actor, 0, within_s=0.5)
                 real.put(message)
 
-        actor._work = SlowQueue()  # type: ignore[assignment]
+        actor._threads._work = SlowQueue()  # type: ignore[assignment]
         actor.actor_ref.tell(effect(told, lambda: b"2"))
 
         try:
             assert [answer.result for answer in told.wait_for(2, within_s=1.0)] == [b"1", b"2"]
         finally:
-            actor._work = real
+            actor._threads._work = real
 
 
 def test_a_sender_that_is_gone_is_not_told() -> None:
@@ -292,15 +292,15 @@ def test_inline_side_effects_run_in_the_dispatcher_s_own_thread() -> None:
 def wait_until_idle(actor: SideEffectActor) -> None:
     """Until every thread waits for work."""
     deadline_s = time.monotonic() + DEADLINE_S
-    while actor._open and time.monotonic() < deadline_s:
+    while actor._threads._open and time.monotonic() < deadline_s:
         threading.Event().wait(0.001)
-    assert not actor._open
+    assert not actor._threads._open
 
 
 def wait_for_threads(actor: SideEffectActor, count: int, within_s: float = DEADLINE_S) -> bool:
     """Until only so many of its threads are left; False where that doesn't come."""
     deadline_s = time.monotonic() + within_s
-    while len(actor._threads) > count:
+    while len(actor._threads._threads) > count:
         if time.monotonic() > deadline_s:
             return False
         threading.Event().wait(0.001)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tempolite import EngineClosed, Queue, ScheduleInfo, Tempolite, WorkflowContext, WorkflowInfo, workflow
+from tempolite.engine.port import Port
 from tests.engine.conftest import EngineMaker
 from tests.engine.waiting import wait_until
 
@@ -24,16 +25,7 @@ TICKS = 30
 TWINS = {"wait": "await_idle"}
 """Those that are not called ``a`` and the name."""
 
-INSIDE = (
-    "ask_run",
-    "ask_run_nowait",
-    "tell_run",
-    "is_unfinished",
-    "decode_answer",
-    "encode_call_of",
-    "get_row",
-    "when_ended",
-)
+INSIDE = {name for name in vars(Port) if not name.startswith("_")}
 """For the engine's own parts."""
 
 NO_TWINS = {"register", *INSIDE}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tempolite import EngineClosed, Event, InvalidArguments, Tempolite, WorkflowContext
-from tempolite.engine import following
+from tempolite.engine import following, in_process
 from tests.engine.conftest import EngineMaker
 
 JOIN_S = 20.0
@@ -61,7 +61,7 @@ class Follower:
 
 def test_the_log_has_every_event_in_order(engine: Tempolite, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of all workflows, oldest first, in pages that neither skip nor repeat; from any place on."""
-    monkeypatch.setattr(following, "EVENTS_PER_PAGE", 3)
+    monkeypatch.setattr(in_process, "EVENTS_PER_PAGE", 3)
     start_all(engine, *"abcd")
 
     log = list(engine.events())

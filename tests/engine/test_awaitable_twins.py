@@ -25,7 +25,7 @@ TICKS = 30
 TWINS = {"wait": "await_idle"}
 """Those that are not called ``a`` and the name."""
 
-INSIDE = {name for name in vars(Port) if not name.startswith("_")}
+INSIDE = {"when_ended", *(name for name in vars(Port) if not name.startswith("_"))}
 """For the engine's own parts."""
 
 NO_TWINS = {"register", *INSIDE}

@@ -25,7 +25,7 @@ from tempolite import (
     WorkflowNotFound,
     workflow,
 )
-from tempolite.engine import lifecycle
+from tempolite.engine import port
 from tests.engine.conftest import EngineMaker
 from tests.engine.gates import Gate, pass_gate
 
@@ -173,7 +173,7 @@ def test_both_wait_without_limit_for_a_run_that_stands_in_line(
     engine = make_engine(queues=[Queue("default", kind="inline", max_runs=1)])
     first = engine.execute("first", cart)
     engine.execute("second", cart)
-    monkeypatch.setattr(lifecycle, "COMMIT_S", 0.0)
+    monkeypatch.setattr(port, "COMMIT_S", 0.0)
 
     with ThreadPoolExecutor(2) as threads:
         update = threads.submit(engine.update, "second", "add", "lamp")

@@ -128,6 +128,10 @@ class Admit(Message, frozen=True):
     """The queue's ``max_runs`` has room: a run that waited for it begins, or goes on."""
 
 
+class Hold(Message, frozen=True):
+    """The queue's ``max_runs`` has no room: a run that was stranded waits in line before it goes on."""
+
+
 class Asked(Message, frozen=True):
     """A message that somebody may wait for.
 

@@ -161,11 +161,7 @@ class Directory(Recovery):
         if self._closed is not None:
             fail_asked(letters, self._closed)
             return
-        try:
-            execution = self._store.load(stored, has_mail=bool(letters))
-        except Exception as error:
-            logger.error("workflow %r can't be read: %s", stored.workflow, error)
-            execution = RunEnded(stored.workflow, "STUCK", problem=f"{type(error).__name__}: {error}")
+        execution = self._brought_back(stored, letters)
         if isinstance(execution, RunEnded):
             fail_asked(letters, WorkflowStuck(f"workflow {stored.workflow!r}: {execution.problem}"))
             self._note_problem(stored, execution)

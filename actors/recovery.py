@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +12,10 @@ from tempolite.actors.controls import Admit, Asked, Cancel, Pause, Resume
 from tempolite.actors.messages import FunctionRegistered, Message, QueueCreated, Recover, RunEnded, StartRun
 from tempolite.actors.run_lines import RunLines
 from tempolite.actors.run_store import Asker, RunStore, StoredRun
+from tempolite.actors.workflow import Execution
 from tempolite.core.identifiers import WorkflowId
+
+logger = logging.getLogger("tempolite")
 
 RECOVERED_PER_ROUND = 64
 """Runs brought to life before other mail gets its turn."""
@@ -73,9 +77,28 @@ class Recovery(Actor):
             # The child's outcome is durable, the parent's record of it may not be.
             self._tell_parent(stored.asker, stored.ended)
 
+    def _brought_back(self, stored: StoredRun, letters: list[Any]) -> Execution | RunEnded:
+        """A stored run, ready for these letters, or why it can't come to life.
+
+        One that was stranded has given its place in its queue's line away: it hears whether it has one again.
+        """
+        was_stranded = stored.status == "STRANDED"
+        try:
+            execution = self._store.load(stored, has_mail=bool(letters) and not was_stranded)
+            if was_stranded and not isinstance(execution, RunEnded):
+                letters[:0] = self.lines.take_in(stored.workflow, stored)
+            elif was_stranded and letters:
+                execution = self._store.load(stored, has_mail=True)
+        except Exception as error:
+            logger.error("workflow %r can't be read: %s", stored.workflow, error)
+            execution = RunEnded(stored.workflow, "STUCK", problem=f"{type(error).__name__}: {error}")
+        return execution
+
     @receives(FunctionRegistered)
     def on_function_registered(self, message: FunctionRegistered) -> None:
-        """Lets stranded runs go on whose function is known now."""
+        """Lets stranded runs go on whose function is known now, and children begin that only it knows of."""
+        for request in self._store.unstarted(message.names):
+            self.on_start_run(request)
         self._to_recover.extend(self._store.strand(message.names))
         if self._to_recover:
             self.actor_ref.tell(RecoverMore())

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tempolite.actors.controls import Asked, Enqueue, Resume
+from tempolite.actors.controls import Admit, Asked, Enqueue, Hold, Resume
 from tempolite.actors.messages import StartRun
 from tempolite.actors.run_store import InLine
 from tempolite.core.admission import RunLine
@@ -70,6 +70,13 @@ class RunLines:
         if not isinstance(letter.message, (Resume, Enqueue)) or line.enter(workflow, run.priority):
             return letter
         return Asked(msgspec.structs.replace(letter.message, held=True), letter.reply)
+
+    def take_in(self, workflow: WorkflowId, run: Root) -> list[Asked]:
+        """What a run is told that was stranded and can go on: whether it has a place, or waits in line."""
+        line = self._lines.get(run.queue)
+        if line is None or run.parent is not None or line.enter(workflow, run.priority):
+            return [Asked(Admit())]
+        return [Asked(Hold())]
 
     def rest(self, workflow: WorkflowId, queue: str) -> list[WorkflowId]:
         """A run is paused, or not begun: it keeps standing in line, and gives its place back; to these."""

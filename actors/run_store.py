@@ -110,8 +110,11 @@ class RunStore(DeletionStore, Protocol):
         """Children that don't follow their parent yet, and what they are to do: pause, resume or cancel."""
         ...
 
-    def unstarted(self) -> list[StartRun]:
-        """Children that outlive their parent, and may not have come to be before it ended."""
+    def unstarted(self, names: tuple[str, ...] | None = None) -> list[StartRun]:
+        """Children that outlive their parent, and may not have come to be before it ended.
+
+        Only those of parents whose function is known, and is one of these names, where they are given.
+        """
         ...
 
     def is_sleeping(self) -> bool:

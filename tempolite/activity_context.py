@@ -6,6 +6,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tempolite.errors import InvalidArguments
+
 
 class Surroundings(Protocol):
     """What a context needs of whoever runs the activity."""
@@ -82,7 +84,13 @@ class ActivityContext:
         self.surroundings.beat(details)
 
     def progress(self, done: float, total: float | None = None) -> None:
-        """Shows how far this attempt is, of how much; a heartbeat as well."""
+        """Shows how far this attempt is, of how much, in its run's ``info.progress``; a heartbeat as well.
+
+        Raises:
+            InvalidArguments: these are no numbers.
+        """
+        if not isinstance(done, (int, float)) or not isinstance(total, (int, float, type(None))):
+            raise InvalidArguments(f"progress is {done!r} of {total!r}, expected numbers")
         self.surroundings.show_progress(done, total)
 
     @property

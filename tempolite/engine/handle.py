@@ -92,8 +92,15 @@ class WorkflowInfo(Generic[R]):
 
     @property
     def progress(self) -> float | None:
-        """How far it says it is."""
-        return self._row().progress
+        """How far it is: what it last said with ``set_status``, else what its running activities say.
+
+        Activities tell it with ``ctx.progress(done, total)``: it is the share of all their totals that is
+        done, from 0 to 1. Of those that run now; None where nobody says so.
+        """
+        row = self._row()
+        if row.progress is not None or row.is_finished:
+            return row.progress
+        return self._engine._share_done(self._id)
 
     @property
     def problem(self) -> str:

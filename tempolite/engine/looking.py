@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from tempolite.core.identifiers import WorkflowId
 from tempolite.core.status import Status
 from tempolite.engine.handle import WorkflowInfo
 from tempolite.engine.lifecycle import Lifecycle
@@ -41,6 +42,12 @@ class Looking(Lifecycle):
     async def aget(self, id: str) -> WorkflowInfo[Any]:
         """Awaitable twin of :meth:`get`."""
         return await asyncio.to_thread(self.get, id)
+
+    def _share_done(self, workflow: str) -> float | None:
+        """How much of what a run's activities have to do they have done, as far as they say so."""
+        told = self._system.progress_of(WorkflowId(workflow)).values()
+        known = [(done, total) for done, total in told if total]
+        return sum(done for done, _ in known) / sum(total for _, total in known) if known else None
 
     def workflows(
         self,

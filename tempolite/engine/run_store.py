@@ -101,11 +101,12 @@ class RunsInFile(DeletableRuns):
         """Children that don't follow their parent yet, and what they are to do: pause, resume or cancel."""
         return [(WorkflowId(child), what) for child, what in self._rows(queries.LEFT_BEHIND)]
 
-    def unstarted(self) -> list[StartRun]:
+    def unstarted(self, names: tuple[str, ...] | None = None) -> list[StartRun]:
         """Children that outlive their parent, and may not have come to be before it ended."""
         requests: list[StartRun] = []
         for workflow, stream, function in self._rows(queries.UNSTARTED):
-            if self._registry.find(function) is not None:
+            is_meant = names is None or function in names
+            if is_meant and self._registry.find(function) is not None:
                 execution = self.load_sealed(WorkflowId(workflow), stream, function)
                 requests.extend(execution.children.unstarted())
                 execution.discard()

@@ -11,6 +11,7 @@ from tempolite.actors.controls import (
     Cancel,
     ContinueArrived,
     Enqueue,
+    Hold,
     Pause,
     QueryArrived,
     Resume,
@@ -99,6 +100,8 @@ class Requests:
             case Admit():
                 if self._log.state.is_held:
                     self._begin()
+            case Hold():
+                self._hold()
             case _:
                 raise InvalidState(f"{type(message).__name__} is no message to a run")
 
@@ -173,6 +176,13 @@ class Requests:
             self._log.record(events.RunEnqueued())
         else:
             self._begin()
+
+    def _hold(self) -> None:
+        """One that is paused, stuck or cancelled doesn't go on by itself, or has to end."""
+        state = self._log.state
+        must_rest = state.paused_seq is not None or state.is_held or state.is_deferred or state.problem
+        if not must_rest and not state.is_finished and not state.is_cancelling:
+            self._log.record(events.RunResumed(held=True))
 
     def _begin(self) -> None:
         is_first = self._log.state.began_at is None

@@ -120,7 +120,7 @@ class Store:
             if is_held or (run.status == "RUNNING" and run.parent is None and run.queue in limited):
                 yield InLine(run.workflow, run.queue, run.priority, is_held)
 
-    def unstarted(self) -> list[StartRun]:
+    def unstarted(self, names: tuple[str, ...] | None = None) -> list[StartRun]:
         return []
 
     def left_behind(self) -> Iterable[tuple[WorkflowId, str]]:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tempolite import (
     ActivityContext,
     ActivityTimeout,
     HeartbeatTimeout,
+    InvalidArguments,
     NotStorable,
     Queue,
     RetryPolicy,
@@ -230,11 +232,42 @@ def test_progress_of_a_run_can_be_seen(make_engine: EngineMaker, gate: Gate) -> 
     engine = make_engine(queues=queue_of("thread"))
     info = engine.execute("a", step_of(tells, gate.path))
     gate.wait_until_reached()
-    assert engine._system.progress_of(WorkflowId("a")) == {"step": (3, 10)}
+    assert info.progress == 0.3
     gate.release()
     info.get(timeout=20)
 
-    assert engine._system.progress_of(WorkflowId("a")) == {}
+    assert info.progress is None
+
+
+def test_progress_of_several_activities_is_taken_together(
+    make_engine: EngineMaker, make_gate: Callable[[str], Gate]
+) -> None:
+    """Of those that run, and say of how much; what the workflow itself says comes first."""
+
+    def tells(ctx: ActivityContext, gate: str, done: float, total: float | None) -> None:
+        ctx.progress(done, total)
+        pass_gate(gate)
+
+    def parallel(ctx: WorkflowContext, *gates: str) -> None:
+        told = zip(gates, [(3, 10), (1, 30), (5, None)], strict=True)
+        ctx.wait_all(*[ctx.activity("part", tells, gate, *how_far) for gate, how_far in told])
+        ctx.set_status("parts are done", progress=50)
+        ctx.activity("last", tells, gates[0], 1, 2).get()
+
+    gates = [make_gate(name) for name in "abc"]
+    engine = make_engine(queues=[Queue("default", kind="thread", workers=3)])
+    info = engine.execute("a", parallel, *[gate.path for gate in gates])
+    for gate in gates:
+        gate.wait_until_reached()
+    assert info.progress == 0.1
+    for gate in gates:
+        gate.release()
+    gates[0].wait_until_reached()
+
+    assert info.progress == 50
+    gates[0].release()
+    info.get(timeout=20)
+    assert info.progress == 50
 
 
 def test_a_context_can_be_made_by_hand(caplog: pytest.LogCaptureFixture) -> None:
@@ -245,6 +278,8 @@ def test_a_context_can_be_made_by_hand(caplog: pytest.LogCaptureFixture) -> None
         ctx.logger.info("here")
     ctx.heartbeat(object())
     ctx.progress(1)
+    with pytest.raises(InvalidArguments, match="'3 of 4'"):
+        ctx.progress("3 of 4")  # type: ignore[arg-type]
 
     assert (ctx.last_heartbeat, ctx.cancelled) == (None, False)
     assert caplog.records[0].step == "step"  # type: ignore[attr-defined]

@@ -80,6 +80,21 @@ def test_a_child_that_outlives_its_parent_begins_though_the_engine_is_killed_at_
     assert line.tp.get("p/child").get() == "went"
 
 
+def test_a_child_that_outlives_its_parent_begins_once_the_parents_function_is_known(line: Timeline) -> None:
+    """Only that function knows of the child, and the engine that comes after the crash learns it later."""
+    line.tp.execute("p", leaving)
+    line.crash()
+    line.open(waiting)
+    line.settle()
+    assert line.ids() == ["p"]
+
+    line.tp.register(leaving)
+    line.settle()
+
+    line.tp.signal("p/child", "go", "went")
+    assert line.tp.get("p/child").get() == "went"
+
+
 def test_a_child_of_an_earlier_run_is_cancelled_though_the_engine_is_killed_as_its_parent_goes_on(
     line: Timeline,
 ) -> None:

@@ -220,6 +220,70 @@ def test_a_child_of_an_unknown_function_is_stranded_alone(
     assert reopened.get("p").get(timeout=10) == "passed"
 
 
+def listening(ctx: WorkflowContext) -> str:
+    return ctx.signal("go").get()
+
+
+def listening_too(ctx: WorkflowContext) -> str:
+    return ctx.signal("go").get()
+
+
+def statuses(engine: Tempolite, *ids: str) -> list[str]:
+    engine.wait(timeout=10)
+    return [str(engine.get(each).status) for each in ids]
+
+
+def test_stranded_runs_that_go_on_stand_in_their_queues_line(make_engine: EngineMaker, path: Path) -> None:
+    """However many they are: ``max_runs`` holds, and each has its turn."""
+    one = [Queue("default", kind="inline", max_runs=1)]
+    engine = make_engine(path, queues=one)
+    for name in "ab":
+        engine.execute(name, listening)
+    assert statuses(engine, "a", "b") == ["WAITING", "PENDING"]
+    engine.close()
+
+    engine = make_engine(path, queues=one)
+    assert statuses(engine, "a", "b") == ["STRANDED", "STRANDED"]
+    engine.execute("c", listening_too)
+    assert statuses(engine, "c") == ["WAITING"]
+    engine.register(listening)
+
+    assert statuses(engine, "a", "b", "c") == ["PENDING", "PENDING", "WAITING"]
+    engine.signal("a", "go", "kept")
+    assert statuses(engine, "a", "b", "c") == ["PENDING", "PENDING", "WAITING"]
+    engine.signal("c", "go", "done")
+    assert engine.get("a").get(timeout=10) == "kept"
+    assert statuses(engine, "a", "b", "c") == ["COMPLETED", "WAITING", "COMPLETED"]
+    engine.signal("b", "go", "last")
+    assert engine.get("b").get(timeout=10) == "last"
+
+
+def test_a_stranded_run_in_line_is_paused_and_cancelled_like_any_other(
+    make_engine: EngineMaker, path: Path
+) -> None:
+    """Over a crash, too: then it stands in line as before."""
+    one = [Queue("default", kind="inline", max_runs=1)]
+    engine = make_engine(path, queues=one)
+    for name in "ab":
+        engine.execute(name, listening)
+    engine.close()
+    engine = make_engine(path, queues=one)
+    engine.execute("c", listening_too)
+    engine.register(listening)
+    assert statuses(engine, "a", "b", "c") == ["PENDING", "PENDING", "WAITING"]
+    engine._crash()
+
+    engine = make_engine(path, queues=one, workflows=[listening, listening_too])
+    assert statuses(engine, "a", "b", "c") == ["PENDING", "PENDING", "WAITING"]
+    engine.pause("a")
+    engine.cancel("b")
+    engine.cancel("c")
+
+    assert statuses(engine, "a", "b", "c") == ["PAUSED", "CANCELLED", "CANCELLED"]
+    engine.resume("a")
+    assert statuses(engine, "a") == ["WAITING"]
+
+
 def test_a_run_with_an_unknown_type_is_stranded_with_the_remedy(
     make_engine: EngineMaker, path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:

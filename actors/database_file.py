@@ -22,9 +22,11 @@ import apsw
 from tempolite.actors import forking
 from tempolite.actors.file_guard import (
     LOCK_SUFFIX,
+    WORKERS_SUFFIX,
     check_names,
     check_not_inherited,
     create_private,
+    remove_locks,
     rewrite_wal,
     sync_file,
     take_lock,
@@ -41,7 +43,6 @@ from tempolite.errors import (
 )
 
 MEMORY = ":memory:"
-WORKERS_SUFFIX = "-workers"
 SQLITE_MIN = (3, 51, 3)
 """Older ones can corrupt a database when a write-ahead log is reset (fixed in 3.51.3)."""
 BUSY_TIMEOUT_MS = 5_000
@@ -134,9 +135,9 @@ class DatabaseFile:
         self.path = path = path if path == MEMORY else os.path.realpath(path)
         self.layout = layout
         self.is_memory = path == MEMORY
-        self._vfs = vfs
-        self._synchronous = synchronous
+        self._vfs, self._synchronous = vfs, synchronous
         self._lock_fd: int | None = None
+        self._leaves_nothing = False
         self._fork_key: tuple[int, int] | None = None
         self.undivided = forking.Undivided()
         self._readers = ReaderPool(partial(self.connect, read_only=True))
@@ -264,6 +265,13 @@ class DatabaseFile:
         connection.file_control("main", apsw.SQLITE_FCNTL_HAS_MOVED, ctypes.addressof(moved))
         return bool(moved.value)
 
+    def end_cleanly(self, connection: apsw.Connection) -> None:
+        """Everything is in the file itself: with its last connection goes what lies beside it."""
+        self._readers.close()
+        if not self.has_moved(connection):
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+            self._leaves_nothing = True
+
     def close(self) -> None:
         """Closes the readers and gives the file free."""
         with self.undivided:
@@ -275,6 +283,8 @@ class DatabaseFile:
             forking.forget_file(self._fork_key)
             self._fork_key = None
         if self._lock_fd is not None:
+            if self._leaves_nothing:
+                remove_locks(self.path)
             forking.close(self._lock_fd)
             self._lock_fd = None
 

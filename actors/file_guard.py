@@ -22,6 +22,7 @@ from tempolite.errors import EngineLocked, StorageFailed
 logger = logging.getLogger("tempolite")
 
 LOCK_SUFFIX = "-lock"
+WORKERS_SUFFIX = "-workers"
 
 
 def take_lock(path: str, wait: bool) -> int:
@@ -29,11 +30,27 @@ def take_lock(path: str, wait: bool) -> int:
 
     Raises:
         EngineLocked: somebody holds it, and we don't wait.
+        StorageFailed: there is no such folder, or it can't be written to.
     """
+    while True:
+        fd = _locked(path, wait)
+        if _leads_to(path + LOCK_SUFFIX, fd):
+            break
+        # Its holder removed it as it ended: whoever comes now locks another file of that name.
+        os.close(fd)
+    forking.close_in_forked_children(fd)
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    return fd
+
+
+def _locked(path: str, wait: bool) -> int:
     try:
         fd = os.open(path + LOCK_SUFFIX, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StorageFailed(f"{path} can't be opened: {error}") from error
+        folder = os.path.dirname(path)
+        why = error.strerror if os.path.isdir(folder) else f"there is no folder {folder}"
+        raise StorageFailed(f"{path} can't be opened: {why}") from error
     os.fchmod(fd, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,10 +62,35 @@ def take_lock(path: str, wait: bool) -> int:
     except BaseException:
         os.close(fd)
         raise
-    forking.close_in_forked_children(fd)
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     return fd
+
+
+def _leads_to(path: str, fd: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(fd))
+    except FileNotFoundError:
+        return False
+
+
+def remove_locks(path: str) -> None:
+    """Takes the files away that only stand for locks; by the holder of the engine's, before it lets go.
+
+    Who waits for it has opened the file that goes now, and looks again once it has its lock. A worker that
+    lives on in spite of everything still holds the other one: the next engine waits for its end.
+    """
+    _remove_workers_file(path)
+    with suppress(OSError):
+        os.unlink(path + LOCK_SUFFIX)
+
+
+def _remove_workers_file(path: str) -> None:
+    with suppress(OSError):
+        fd = os.open(path + WORKERS_SUFFIX, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path + WORKERS_SUFFIX)
+        finally:
+            os.close(fd)
 
 
 def check_names(path: str) -> None:

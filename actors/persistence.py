@@ -187,6 +187,7 @@ class PersistenceActor(Actor):
             run(self._connection, self._file.layout.mark_clean, (self.epoch,))
             if not self._file.is_memory:
                 self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self._file.end_cleanly(self._connection)
         self._connection.close()
 
     def _write(self, batch: list[Commit], *, free_pages: int = 0) -> None:

@@ -173,6 +173,9 @@ class SchedulerActor(Actor):
 
     def _is_known(self, live: LiveSchedule, state: ScheduleState) -> bool:
         """Whether its runs can be started; told once when they can't, and what passes meanwhile is missed."""
+        if state.is_paused and not state.unstarted:
+            # Nothing of it starts before it is resumed, so there is nothing to warn of.
+            return True
         problem = self._schedules.problem_of(state)
         if problem and problem != live.problem:
             logger.warning("schedule %r can't go on: %s", state.name, problem)

@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from tempolite.execution.infos import SagaInfo as SagaInfo
     from tempolite.execution.infos import SideEffectInfo as SideEffectInfo
     from tempolite.execution.infos import SignalInfo as SignalInfo
+    from tempolite.execution.infos import StepInfo as StepInfo
     from tempolite.execution.infos import TimerInfo as TimerInfo
     from tempolite.saga import Saga as Saga
     from tempolite.saga_context import CompensationContext as CompensationContext
@@ -161,6 +162,7 @@ _HOMES = {
         "SagaInfo",
         "SideEffectInfo",
         "SignalInfo",
+        "StepInfo",
         "TimerInfo",
     ),
     "tempolite.saga": ("Saga",),

@@ -27,6 +27,8 @@ INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 """Whole numbers that SQLite and every JSON reader of ours keep exactly."""
 
 REMEDY = "pass plain data, a dataclass or another typed value instead"
+REMEDY_ATTRIBUTE = "__tempolite_remedy__"
+"""A class of which no value can be stored says in it what to pass instead."""
 
 FACTORIES: dict[str, Any] = {
     kind.__name__: kind for kind in (list, dict, set, tuple, frozenset, int, float, str, bool, bytes)
@@ -57,7 +59,10 @@ class Refused(Exception):
                 return f"{path}: {display_name(parent)} contains itself and can't be stored; break the cycle"
             seen.add(id(parent))
             path += step
-        return f"{path}: {display_name(culprit)} {self.reason}; {self.remedy}"
+        remedy = self.remedy
+        if remedy is REMEDY:
+            remedy = getattr(type(culprit), REMEDY_ATTRIBUTE, REMEDY)
+        return f"{path}: {display_name(culprit)} {self.reason}; {remedy}"
 
 
 Handler: TypeAlias = Callable[[Any, int], JsonTree]

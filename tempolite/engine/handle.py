@@ -24,6 +24,8 @@ class WorkflowInfo(Generic[R]):
     Everything but the id is read afresh at each access, as last committed.
     """
 
+    __tempolite_remedy__ = "pass its .id, or the value that its .get() gives"
+
     def __init__(self, engine: Port, workflow: str) -> None:
         # Every engine that is made is the whole one; its parts make handles too.
         self._engine = cast("Tempolite", engine)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R2 = TypeVar("R2")
+R3 = TypeVar("R3")
 R_co = TypeVar("R_co", covariant=True)
 Info = TypeVar("Info", bound=StepInfo[Any])
 
@@ -255,6 +257,18 @@ class WorkflowContext(_Context):
         """Waits for the first outcome; gives its info, or None where the time was over before."""
         return self._execution.waits.first(infos, timeout)
 
+    @overload
+    def wait_all(self, first: StepInfo[R], /) -> tuple[R]: ...
+    @overload
+    def wait_all(self, first: StepInfo[R], second: StepInfo[R2], /) -> tuple[R, R2]: ...
+    @overload
+    def wait_all(
+        self, first: StepInfo[R], second: StepInfo[R2], third: StepInfo[R3], /
+    ) -> tuple[R, R2, R3]: ...
+    @overload
+    def wait_all(self, *infos: StepInfo[R]) -> tuple[R, ...]: ...
+    @overload
+    def wait_all(self, *infos: StepInfo[Any]) -> tuple[Any, ...]: ...
     def wait_all(self, *infos: StepInfo[Any]) -> tuple[Any, ...]:
         """Waits for all values; the first failure is raised at once."""
         return self._execution.waits.all(infos)
@@ -285,6 +299,18 @@ class AsyncWorkflowContext(_Context):
         """Waits for the first outcome; gives its info, or None where the time was over before."""
         return await self._execution.waits.first_async(infos, timeout)
 
+    @overload
+    async def wait_all(self, first: StepInfo[R], /) -> tuple[R]: ...
+    @overload
+    async def wait_all(self, first: StepInfo[R], second: StepInfo[R2], /) -> tuple[R, R2]: ...
+    @overload
+    async def wait_all(
+        self, first: StepInfo[R], second: StepInfo[R2], third: StepInfo[R3], /
+    ) -> tuple[R, R2, R3]: ...
+    @overload
+    async def wait_all(self, *infos: StepInfo[R]) -> tuple[R, ...]: ...
+    @overload
+    async def wait_all(self, *infos: StepInfo[Any]) -> tuple[Any, ...]: ...
     async def wait_all(self, *infos: StepInfo[Any]) -> tuple[Any, ...]:
         """Waits for all values; the first failure is raised at once."""
         return await self._execution.waits.all_async(infos)

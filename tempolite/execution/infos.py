@@ -26,6 +26,8 @@ R = TypeVar("R")
 class StepInfo(Generic[R]):
     """A step of the run, and its outcome once there is one."""
 
+    __tempolite_remedy__ = "call its .get(), or await it, and pass the value"
+
     def __init__(self, execution: Execution, key: StepKey) -> None:
         self._execution = execution
         self.key = key

@@ -169,9 +169,13 @@ def test_an_open_that_fails_keeps_neither_lock_nor_descriptor(tmp_path: Path) ->
 
 @pytest.mark.parametrize("place", ["", "missing/t.db"], ids=["a folder", "in a folder that is not there"])
 def test_a_path_that_can_be_no_file_is_refused(place: str, tmp_path: Path) -> None:
-    """With the path and the cause."""
-    with pytest.raises(StorageFailed, match=str(tmp_path)):
+    """With the path and the cause, and no word of files beside it."""
+    with pytest.raises(StorageFailed, match=str(tmp_path)) as refused:
         DatabaseFile(str(tmp_path / place), LAYOUT)
+
+    assert LOCK_SUFFIX not in str(refused.value)
+    if place:
+        assert f"there is no folder {tmp_path / 'missing'}" in str(refused.value)
 
 
 # ── connections ─────────────────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tempolite.actors.database_file import LOCK_SUFFIX, DatabaseFile
+from tempolite.actors.file_guard import WORKERS_SUFFIX, remove_locks, take_lock
 from tempolite.errors import EngineLocked, StorageError, StorageFailed
 from tempolite.store.schema import LAYOUT
 from tests.actors.desk import desk, event
@@ -231,10 +233,42 @@ def test_a_stand_by_sees_what_the_holder_wrote(tmp_path: Path) -> None:
 
 
 def test_who_has_the_file_says_so_in_its_lock(tmp_path: Path) -> None:
-    """Its process id, readable by the owner only; the lock file stays when the engine ends."""
+    """Its process id, readable by the owner only; the file stays where no engine ended cleanly."""
     path = tmp_path / f"t.db{LOCK_SUFFIX}"
     path.write_text("4194304999 or longer\n")
 
     DatabaseFile(str(tmp_path / "t.db"), LAYOUT).close()
 
     assert path.read_text() == f"{os.getpid()}\n"
+
+
+def test_a_lock_that_goes_with_its_holder_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-by that had it open takes the one that others find, too."""
+    path, flock, holders = str(tmp_path / "t.db"), fcntl.flock, [take_lock(str(tmp_path / "t.db"), False)]
+
+    def wait_for_the_holder(fd: int, how: int) -> None:
+        while holders:
+            remove_locks(path)
+            os.close(holders.pop())
+        flock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", wait_for_the_holder)
+    lock = take_lock(path, True)
+
+    with pytest.raises(EngineLocked):
+        take_lock(path, False)
+    os.close(lock)
+
+
+def test_a_worker_that_lives_on_is_still_found_after_a_clean_end(tmp_path: Path) -> None:
+    """The file that it holds stays; without one it goes."""
+    path = str(tmp_path / "t.db")
+    worker = os.open(path + WORKERS_SUFFIX, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(worker, fcntl.LOCK_SH)
+
+    remove_locks(path)
+    assert os.path.exists(path + WORKERS_SUFFIX)
+    os.close(worker)
+    remove_locks(path)
+
+    assert os.listdir(tmp_path) == []

@@ -43,6 +43,15 @@ def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+def test_a_clean_end_leaves_the_file_and_nothing_else(make_engine: EngineMaker, path: Path) -> None:
+    """What an engine lays beside it goes with it; what a killed one leaves goes with the next."""
+    for ends in (Tempolite._crash, Tempolite.close, Tempolite.close):
+        engine = make_engine(path)
+        assert engine.execute("a", double, 2).get(timeout=10) == 4
+        ends(engine)
+        assert (os.listdir(path.parent) == [path.name]) == (ends is Tempolite.close)
+
+
 def test_a_second_engine_on_the_file_is_refused(make_engine: EngineMaker, path: Path) -> None:
     """In the same process too; the error has the holder's pid, and the holder goes on."""
     engine = make_engine(path)

@@ -290,3 +290,15 @@ def test_a_payload_limit_that_no_file_could_hold_is_refused(limit: object) -> No
     """A row of SQLite ends at 10**9 bytes; an engine that could not keep its word does not begin."""
     with pytest.raises(InvalidArguments, match="payload_limit"):
         Tempolite(payload_limit=limit)  # type: ignore[arg-type]
+
+
+def test_an_info_in_place_of_its_value_is_refused_with_the_remedy(engine: Tempolite) -> None:
+    """What a step gives is passed on by its value; the handle of a run by its id."""
+
+    def passes_info(ctx: WorkflowContext) -> Any:
+        return ctx.activity("second", same, ctx.activity("first", same, 1)).get()
+
+    with pytest.raises(NotStorable, match=r"args\[0\]: ActivityInfo .*\.get\(\), or await it"):
+        engine.execute("a", passes_info).get(timeout=10)
+    with pytest.raises(NotStorable, match=r"WorkflowInfo .*pass its \.id"):
+        engine.execute("b", child_of, engine.get("a"))

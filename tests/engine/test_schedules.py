@@ -16,10 +16,18 @@ from tempolite import (
     QueueNotFound,
     ScheduleNotFound,
     Tempolite,
+    WorkflowContext,
     workflow,
 )
+from tempolite.core.schedule import apply
+from tempolite.core.schedule_events import decode_schedule_body
+from tempolite.store.statements import put_schedule
 from tests.engine.conftest import EngineMaker
 from tests.engine.timelines import DAY, HOUR, START, Timeline, double, waiting
+
+
+def daily(ctx: WorkflowContext) -> None:
+    """Known to the engine that is told of it, and to no other."""
 
 
 def test_a_due_time_starts_a_run_that_is_named_after_it(line: Timeline) -> None:
@@ -256,6 +264,52 @@ def test_a_deletion_outlives_a_crash(line: Timeline) -> None:
     line.settle()
 
     assert (line.tp.schedules(), line.ids()) == ([], [])
+
+
+def test_a_paused_schedule_of_an_unknown_function_is_no_reason_to_warn(
+    line: Timeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It starts nothing; one that would is reported."""
+    line.tp.schedule("due", "0 3 * * *", daily)
+    line.tp.schedule("paused", "0 3 * * *", daily).pause()
+    line.crash()
+
+    line.open()
+    line.settle()
+
+    warned = [each.getMessage() for each in caplog.records if "can't go on" in each.getMessage()]
+    assert len(warned) == 1
+    assert "'due'" in warned[0]
+
+
+def test_the_table_of_schedules_follows_from_the_log(line: Timeline) -> None:
+    """Whatever happened to them: each row can be made again from its events."""
+    names = ["plain", "paused", "busy", "gone", "again"]
+    for name in names:
+        function = waiting if name == "busy" else double
+        arguments = () if name == "busy" else (21,)
+        line.tp.schedule(name, timedelta(hours=3), function, *arguments, overlap="queue", catchup="all")
+    line.pass_time(7 * HOUR)
+    schedules = {each.name: each for each in line.tp.schedules()}
+    schedules["paused"].pause()
+    schedules["plain"].trigger()
+    schedules["gone"].delete()
+    line.tp.schedule("again", timedelta(hours=5), double)
+    line.pass_time(DAY)
+
+    columns = "name, stream, seq, function, next_due, is_paused, state"
+    rows = line.tp._rows(f"SELECT {columns} FROM schedules ORDER BY name")
+    made = []
+    for (stream,) in line.tp._rows("SELECT DISTINCT stream FROM events WHERE type LIKE 'Schedule%'"):
+        state = None
+        events = line.tp._rows("SELECT type, payload FROM events WHERE stream = ?1 ORDER BY seq", (stream,))
+        for type_name, payload in events:
+            state = apply(state, decode_schedule_body(type_name, payload))
+        if state is not None:
+            made.append(put_schedule(stream, len(events), state)[1])
+
+    assert rows == sorted(made)
+    assert [row[0] for row in rows] == sorted(set(names) - {"gone"})
 
 
 def test_awaitable_twins_do_the_same(make_engine: EngineMaker, database: str) -> None:

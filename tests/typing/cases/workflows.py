@@ -5,6 +5,7 @@ from typing import assert_type
 from tempolite import (
     AsyncWorkflowContext,
     ChildWorkflowInfo,
+    StepInfo,
     Tempolite,
     WorkflowContext,
     WorkflowInfo,
@@ -24,6 +25,24 @@ async def invoice(ctx: AsyncWorkflowContext, number: int) -> float:
 @workflow(queue="slow")
 def nightly(ctx: WorkflowContext) -> list[int]:
     return [ctx.attempt]
+
+
+def several(ctx: WorkflowContext) -> None:
+    text, number = ctx.workflow("text", order, 1), ctx.workflow("number", invoice, 1)
+    assert_type(ctx.wait_all(text), tuple[str])
+    assert_type(ctx.wait_all(text, number), tuple[str, float])
+    assert_type(ctx.wait_all(text, number, ctx.timer("late", 1)), tuple[str, float, None])
+    assert_type(ctx.wait_all(*[text, text]), tuple[str, ...])
+    assert_type(ctx.wait_all(text, text, text, text), tuple[str, ...])
+    infos: list[StepInfo[object]] = []
+    assert_type(ctx.wait_all(*infos), tuple[object, ...])
+    ctx.wait_all(text, 1)  # error
+
+
+async def several_awaited(ctx: AsyncWorkflowContext) -> None:
+    text, number = ctx.workflow("text", order, 1), ctx.workflow("number", invoice, 1)
+    assert_type(await ctx.wait_all(text, number), tuple[str, float])
+    assert_type(await ctx.wait_all(*[number, number]), tuple[float, ...])
 
 
 def right(tp: Tempolite, ctx: WorkflowContext) -> None:

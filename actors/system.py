@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 import pykka
 
 from tempolite.actors.activity_pool import ActivityPool
-from tempolite.actors.clock import Clock
 from tempolite.actors.controls import GiveUp
 from tempolite.actors.database_file import DatabaseFile
 from tempolite.actors.directory import Directory
 from tempolite.actors.dispatcher import SeededDispatcher, ThreadDispatcher, check_is_outside
 from tempolite.actors.futures import Reply
+from tempolite.actors.gateway import GatewayActor
 from tempolite.actors.live_schedule import COMMANDS
 from tempolite.actors.messages import (
     AwaitIdle,
@@ -32,7 +31,6 @@ from tempolite.actors.messages import (
 )
 from tempolite.actors.orphans import wait_for_orphans
 from tempolite.actors.persistence import PersistenceActor
-from tempolite.actors.residents import RESIDENTS_MAX
 from tempolite.actors.retention import RetentionActor
 from tempolite.actors.run_lines import RunLines
 from tempolite.actors.run_store import RunStore
@@ -42,9 +40,9 @@ from tempolite.actors.schedule_store import ScheduleStore
 from tempolite.actors.scheduler import SchedulerActor
 from tempolite.actors.side_effects import SideEffectActor
 from tempolite.actors.supervisor import Perform, Supervisor
+from tempolite.actors.system_options import SystemOptions
 from tempolite.actors.timers import ReadTimers, TimerActor
-from tempolite.actors.worker_main import Interpreter
-from tempolite.actors.worker_process import WorkerProcess, WorkerSettings
+from tempolite.actors.worker_process import WorkerProcess
 from tempolite.actors.worker_thread import InlineWorker, ThreadWorker
 from tempolite.actors.workflow import Routes
 from tempolite.core.identifiers import StepKey, WorkflowId
@@ -63,30 +61,6 @@ LOOK_S = 1.0
 """How long who has no patience left waits to hear that all runs rest; who can't say so by then works."""
 
 
-class SystemOptions(msgspec.Struct):
-    """What the actors are made with.
-
-    Attributes:
-        queues: settings of each queue.
-        worker: what each worker process is told.
-        interpreter: runs activities of threads, and turns side effects' errors into data.
-        clock: where time comes from.
-        seed: run all actors in the caller's thread in an order drawn from this; tests only.
-        residents_max: runs in memory beyond which those that only wait leave it.
-        on_failure: told when the engine can't go on.
-        retention_us: how long finished workflows are kept; None for ever.
-    """
-
-    queues: Iterable[Queue]
-    worker: WorkerSettings
-    interpreter: Interpreter
-    clock: Clock
-    on_failure: Callable[[Exception], None]
-    seed: int | None = None
-    residents_max: int = RESIDENTS_MAX
-    retention_us: int | None = None
-
-
 class ActorSystem:
     """The actors of one engine, from start to stop."""
 
@@ -100,6 +74,7 @@ class ActorSystem:
             self._dispatcher = SeededDispatcher(options.seed, options.clock)  # type: ignore[arg-type]
         self.pools: dict[str, ActivityPool] = {}
         self._pool_refs: dict[str, pykka.ActorRef[ActivityPool]] = {}
+        self.gateway: GatewayActor | None = None
 
     def start(self, store: RunStore, schedules: ScheduleStore) -> None:
         """Starts every actor, and brings to life what has work to do."""
@@ -137,6 +112,7 @@ class ActorSystem:
         self.supervisor.add(self.directory, self._dispatcher)
         self.supervisor.add(self.scheduler, self._dispatcher)
         self._add_retention(store, failure)
+        self._add_gateway()
         self._dispatcher.start()
         self.directory.actor_ref.tell(Recover())
         self.timers.actor_ref.tell(ReadTimers())
@@ -147,6 +123,19 @@ class ActorSystem:
             retention = RetentionActor(directory, store, self._options.retention_us, **failure)
             self.directory.routes.retention = retention.actor_ref
             self.supervisor.add(retention, self._dispatcher)
+
+    def _add_gateway(self) -> None:
+        """Who is in memory, or runs in the caller's own thread, has no visitors."""
+        service = self._options.service
+        if service is not None and not self.file.is_memory and self._options.seed is None:
+            # Without the others' way of failing: a fault in here costs a client its answer, not the engine.
+            self.gateway = GatewayActor(self.file.path, service)
+            self.supervisor.add(self.gateway, self._dispatcher)
+
+    def open_gateway(self) -> None:
+        """Lets other processes in."""
+        if self.gateway is not None:
+            self._perform(self.gateway.open)
 
     def add_queue(self, queue: Queue) -> None:
         """Starts a queue's pool."""
@@ -223,6 +212,10 @@ class ActorSystem:
         """Nothing goes on any more: whoever waits is told; runs in the dispatcher's thread."""
         self.scheduler.close(error)
         self.directory.close(error)
+        if self.gateway is not None:
+            # Visitors are told by its end: another engine may serve them.
+            self.gateway.end_visits()
+            self.gateway.close()
 
     def ask(self, message: Any, timeout: float | None) -> Any:
         """Asks the directory and waits.
@@ -285,6 +278,8 @@ class ActorSystem:
 
     def close(self, timeout_s: float) -> None:
         """Lets running activities finish, commits, and ends every thread and process."""
+        if self.gateway is not None:
+            self._perform(self.gateway.end_visits)
         drained: list[Any] = [pool.actor_ref.ask(Drain(), block=False) for pool in self.pools.values()]
         # A round, so that pools in which nothing runs have answered, however short the time is.
         self._perform(lambda: None)
@@ -313,6 +308,8 @@ class ActorSystem:
     def _stop(self, *, is_clean: bool, error: Exception | None = None) -> None:
         self._perform(lambda: self.scheduler.close(error))
         self._perform(lambda: self.directory.close(error))
+        if self.gateway is not None:
+            self._perform(self.gateway.close)
         for pool in self.pools.values():
             self._ask(pool.actor_ref, ShutDown())
         self._dispatcher.stop(ASK_S)

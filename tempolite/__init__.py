@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tempolite.core.status import Status as Status
     from tempolite.definitions import activity as activity
     from tempolite.definitions import workflow as workflow
+    from tempolite.engine.client import Client as Client
     from tempolite.engine.engine import Tempolite as Tempolite
     from tempolite.engine.handle import WorkflowInfo as WorkflowInfo
     from tempolite.engine.listing import Event as Event
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
     from tempolite.engine.listing import Page as Page
     from tempolite.engine.listing import QueueInfo as QueueInfo
     from tempolite.engine.schedule_handle import ScheduleInfo as ScheduleInfo
+    from tempolite.engine.shared_engine import SharedEngine as SharedEngine
     from tempolite.engine.verifying import VerifyReport as VerifyReport
     from tempolite.errors import ActivityError as ActivityError
     from tempolite.errors import ActivityTimeout as ActivityTimeout
     from tempolite.errors import Busy as Busy
     from tempolite.errors import Cancelled as Cancelled
+    from tempolite.errors import ConnectionLost as ConnectionLost
     from tempolite.errors import DatabaseDamaged as DatabaseDamaged
     from tempolite.errors import DeadlineExceeded as DeadlineExceeded
     from tempolite.errors import EngineClosed as EngineClosed
@@ -105,16 +108,19 @@ _HOMES = {
     "tempolite.core.retry": ("RetryPolicy",),
     "tempolite.core.status": ("Status",),
     "tempolite.definitions": ("activity", "workflow"),
+    "tempolite.engine.client": ("Client",),
     "tempolite.engine.engine": ("Tempolite",),
     "tempolite.engine.handle": ("WorkflowInfo",),
     "tempolite.engine.listing": ("Event", "Metrics", "Node", "Page", "QueueInfo"),
     "tempolite.engine.schedule_handle": ("ScheduleInfo",),
+    "tempolite.engine.shared_engine": ("SharedEngine",),
     "tempolite.engine.verifying": ("VerifyReport",),
     "tempolite.errors": (
         "ActivityError",
         "ActivityTimeout",
         "Busy",
         "Cancelled",
+        "ConnectionLost",
         "DatabaseDamaged",
         "DeadlineExceeded",
         "EngineClosed",

@@ -8,6 +8,7 @@
     │   └── PayloadTooLarge
     ├── EngineError                       the engine can't serve the call
     │   ├── EngineClosed                  not started, closed, or closed while waiting
+    │   │   └── ConnectionLost            a client's engine ended during the call: outcome unknown
     │   ├── EngineCrashed                 dropped by a test, as SIGKILL would
     │   ├── EngineLocked                  another engine holds the file
     │   ├── UnsupportedPlatform
@@ -87,6 +88,10 @@ class EngineError(TempoliteError):
 
 class EngineClosed(EngineError):
     """The engine is not started, is closed, or was closed while the call waited."""
+
+
+class ConnectionLost(EngineClosed):
+    """The engine that a client spoke to ended during the call, which may or may not have taken effect."""
 
 
 class EngineCrashed(EngineError):

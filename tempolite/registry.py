@@ -71,12 +71,21 @@ class Registry:
 
     def name_of(self, function: Any) -> str:
         """The name that a filter means: a text as it is, a callable by its recorded name."""
-        if isinstance(function, str):
-            return function
-        if not callable(function):
-            raise InvalidArguments(f"function is {function!r}, expected a workflow function or its name")
-        declared = getattr(function, "declared", None)
-        return getattr(declared, "name", None) or callable_name(getattr(function, "fn", function))
+        return function_name(function)
+
+
+def function_name(function: Any) -> str:
+    """The recorded name of a workflow function; a text is one already.
+
+    Raises:
+        InvalidArguments: it is neither.
+    """
+    if isinstance(function, str):
+        return function
+    if not callable(function):
+        raise InvalidArguments(f"function is {function!r}, expected a workflow function or its name")
+    declared = getattr(function, "declared", None)
+    return getattr(declared, "name", None) or callable_name(getattr(function, "fn", function))
 
 
 def unknown_function(name: str, *, call: str = "tp.register(fn)") -> str:

@@ -102,7 +102,7 @@ class WorkflowInfo(Generic[R]):
         row = self._row()
         if row.progress is not None or row.is_finished:
             return row.progress
-        return self._engine._share_done(self._id)
+        return self._engine.share_done(self._id)
 
     @property
     def problem(self) -> str:

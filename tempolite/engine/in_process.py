@@ -40,13 +40,12 @@ class InProcess(Lifecycle):
         self, id: str | None, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> StartRun:
         self._check_started()
-        if id is not None and (not isinstance(id, str) or not id):
-            raise InvalidArguments(f"id is {id!r}, expected a non-empty text or None")
+        given = checked_id(id)
         call: WorkflowCall = self._registry.add(fn)
         call.shape.check(call.name, args, kwargs)
         self._check_queue(call.options.queue or DEFAULT_QUEUE)
         payload = self._services.encode_call(args, kwargs)
-        workflow = id or self._new_id()
+        workflow = given or self._new_id()
         created = call.run_created(msgspec.Raw(payload), seed=self._services.new_seed(), run_group=workflow)
         return StartRun(WorkflowId(workflow), created, is_made_up=id is None, code=call)
 
@@ -102,3 +101,14 @@ class InProcess(Lifecycle):
         overlap, catchup = policies
         spec = ScheduleSpec(timing=timing, function=call.name, args=payload, overlap=overlap, catchup=catchup)
         return SetSchedule(name, spec)
+
+
+def checked_id(id: Any) -> str | None:
+    """The id that a run is to have, or None for a new one.
+
+    Raises:
+        InvalidArguments: it is neither.
+    """
+    if id is not None and (not isinstance(id, str) or not id):
+        raise InvalidArguments(f"id is {id!r}, expected a non-empty text or None")
+    return id

@@ -21,7 +21,8 @@ from tempolite.actors.life_lock import LifeLock
 from tempolite.actors.messages import FunctionRegistered
 from tempolite.actors.residents import RESIDENTS_MAX
 from tempolite.actors.running_marks import marks_path
-from tempolite.actors.system import ActorSystem, SystemOptions
+from tempolite.actors.system import ActorSystem
+from tempolite.actors.system_options import SystemOptions
 from tempolite.actors.worker_process import WorkerSettings
 from tempolite.codec import JsonCodec
 from tempolite.core.queues import Queue
@@ -32,6 +33,7 @@ from tempolite.engine.listing import span_us
 from tempolite.engine.port import Port
 from tempolite.engine.run_store import RunsInFile
 from tempolite.engine.schedule_store import SchedulesInFile
+from tempolite.engine.serving import Serving
 from tempolite.engine.settings import checked_count, checked_limit, made_watchdog, with_default
 from tempolite.errors import (
     EngineClosed,
@@ -122,6 +124,8 @@ class Lifecycle(Port):
             if self._phase is Phase.NEW:
                 self._start()
                 self._phase = Phase.STARTED
+                # Last: who comes in by it is served at once.
+                self._system.open_gateway()
         if self._close_if_asked():
             raise EngineClosed("the engine was closed while it started")
         return self
@@ -230,6 +234,7 @@ class Lifecycle(Port):
             seed=self._seed,
             residents_max=self._residents_max,
             retention_us=self._retention_us,
+            service=Serving(self),
         )
         try:
             self._system = ActorSystem(self._file, options)

@@ -43,7 +43,7 @@ class Looking(Lifecycle):
         """Awaitable twin of :meth:`get`."""
         return await asyncio.to_thread(self.get, id)
 
-    def _share_done(self, workflow: str) -> float | None:
+    def share_done(self, workflow: str) -> float | None:
         """How much of what a run's activities have to do they have done, as far as they say so."""
         told = self._system.progress_of(WorkflowId(workflow)).values()
         known = [(done, total) for done, total in told if total]
@@ -90,7 +90,7 @@ class Looking(Lifecycle):
         """Awaitable twin of :meth:`workflows`."""
         return await asyncio.to_thread(self.workflows, **filters)
 
-    def count(self, **filters: Any) -> int:
+    def count(self, /, **filters: Any) -> int:
         """How many runs the same filters as in :meth:`workflows` choose."""
         sql, values = queries.count_runs(run_filter(self._registry, **filters))
         return int(self._rows(sql, values)[0][0])

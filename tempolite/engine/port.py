@@ -52,6 +52,10 @@ class Port(ABC):
         """
 
     @abstractmethod
+    def share_done(self, workflow: str) -> float | None:
+        """How much of what a run's activities have to do they have done, as far as they say so."""
+
+    @abstractmethod
     def encode_call_of(self, workflow: str, args: tuple[Any, ...]) -> bytes:
         """Arguments for a workflow's function.
 

@@ -17,6 +17,7 @@ from tempolite.actors.marks_file import NO_MARK
 from tempolite.actors.messages import AttemptExpired, WorkerDied, WorkerSpoke
 from tempolite.actors.running_marks import RunningMarks
 from tempolite.actors.waiting_list import Durations, WaitingList
+from tempolite.actors.worker_logs import log_as_told
 from tempolite.core.identifiers import StepKey, WorkflowId
 from tempolite.core.queues import Queue
 
@@ -183,6 +184,8 @@ class AttemptsUnderWay(Actor):
                     attempt.take_beat(frame, self._now_s())
             case frames.Ready():
                 self._crew.became_ready(seat)
+            case frames.Logged():
+                log_as_told(frame.record)
             case _:
                 assert_never(frame)
 

@@ -49,6 +49,7 @@ from tempolite.actors.run_store import Asker, RunStore, StoredRun, asker_of
 from tempolite.actors.waiters import Waiters
 from tempolite.actors.workflow import Activeness, Routes, RunDiscarded, WorkflowActor
 from tempolite.core.identifiers import StreamId, WorkflowId
+from tempolite.core.log_fields import log_fields
 from tempolite.errors import EngineClosed, WorkflowAlreadyExists, WorkflowNotFound, WorkflowStuck
 
 logger = logging.getLogger("tempolite")
@@ -321,9 +322,8 @@ class Directory(Recovery):
         if message.is_final:
             fail_asked(message.mail, EngineClosed(f"the engine stopped: {message.error}"))
             return
-        logger.warning(
-            "workflow %r: a turn was not committed, it is tried again: %s", message.workflow, message.error
-        )
+        text = "workflow %r: a turn was not committed, it is tried again: %s"
+        logger.warning(text, message.workflow, message.error, extra=log_fields(message.workflow))
         if live is not None and self._store.find(message.workflow) is None:
             # It was never made: there is nobody who could ever give the place back.
             self._leave_line(message.workflow, live.queue)
@@ -342,7 +342,7 @@ class Directory(Recovery):
         """A run's actor failed, which is our fault: its history is the truth, it starts again from there."""
         assert isinstance(actor, WorkflowActor)
         workflow = WorkflowId(actor.actor_urn)
-        logger.error("workflow %r: its actor failed", workflow, exc_info=error)
+        logger.error("workflow %r: its actor failed", workflow, exc_info=error, extra=log_fields(workflow))
         failures = self._failures[workflow] = self._failures.get(workflow, 0) + 1
         actor.answer_creation(error)
         mail = actor.take_mail()

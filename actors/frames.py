@@ -46,6 +46,7 @@ class Hello(Frame, frozen=True):
         slots: activities at once.
         lock_path: file to hold a shared lock on; empty for none.
         marks_path: file in which it marks what it runs, see ``running_marks.py``; empty for none.
+        log_levels: from where on its log records are wanted, see ``worker_logs.py``.
     """
 
     interpreter: str
@@ -55,6 +56,13 @@ class Hello(Frame, frozen=True):
     slots: int
     lock_path: str
     marks_path: str = ""
+    log_levels: tuple[int, int] = (30, 30)
+
+
+class LogLevels(Frame, frozen=True):
+    """The host wants other log records than before."""
+
+    levels: tuple[int, int]
 
 
 class Ship(Frame, frozen=True):
@@ -167,6 +175,12 @@ class Revoked(Frame, frozen=True):
     job_id: int
 
 
+class Logged(Frame, frozen=True):
+    """Something was logged; the attributes of its record, as far as they are plain data."""
+
+    record: dict[str, str | int | float | bool | None]
+
+
 class Shipping(msgspec.Struct, frozen=True):
     """A callable on its way to a worker.
 
@@ -181,8 +195,8 @@ class Shipping(msgspec.Struct, frozen=True):
     code: bytes = b""
 
 
-ToWorker = Hello | Ship | Run | Revoke | Forget
-FromWorker = Ready | Started | Beat | Done | Failed | Exhausted | Unknown | Revoked
+ToWorker = Hello | Ship | Run | Revoke | Forget | LogLevels
+FromWorker = Ready | Started | Beat | Done | Failed | Exhausted | Unknown | Revoked | Logged
 
 _ENCODER = msgspec.msgpack.Encoder()
 TO_WORKER: msgspec.msgpack.Decoder[list[ToWorker]] = msgspec.msgpack.Decoder(list[ToWorker])

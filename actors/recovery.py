@@ -14,6 +14,7 @@ from tempolite.actors.run_lines import RunLines
 from tempolite.actors.run_store import Asker, RunStore, StoredRun
 from tempolite.actors.workflow import Execution
 from tempolite.core.identifiers import WorkflowId
+from tempolite.core.log_fields import log_fields
 
 logger = logging.getLogger("tempolite")
 
@@ -90,7 +91,8 @@ class Recovery(Actor):
             elif was_stranded and letters:
                 execution = self._store.load(stored, has_mail=True)
         except Exception as error:
-            logger.error("workflow %r can't be read: %s", stored.workflow, error)
+            extra = log_fields(stored.workflow)
+            logger.error("workflow %r can't be read: %s", stored.workflow, error, extra=extra)
             execution = RunEnded(stored.workflow, "STUCK", problem=f"{type(error).__name__}: {error}")
         return execution
 

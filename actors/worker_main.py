@@ -34,6 +34,7 @@ from tempolite.actors import frames
 from tempolite.actors.job_link import JobLink
 from tempolite.actors.marks_file import MarkSetter
 from tempolite.actors.memory_limit import limited_memory
+from tempolite.actors.worker_logs import send_logs, set_levels
 from tempolite.core.failure import Failure
 
 RECEIVE_BYTES = 64 * 1024
@@ -104,6 +105,7 @@ class Worker:
         if hello.folder:
             os.chdir(hello.folder)
         lock = _hold_lock(hello.lock_path)
+        send_logs(self._send, hello.log_levels)
         self._marks = MarkSetter(hello.marks_path)
         module, _, name = hello.interpreter.partition(":")
         self._interpreter = getattr(importlib.import_module(module), name)(hello.settings)
@@ -288,6 +290,8 @@ class Worker:
             case frames.Forget():
                 self._calls.pop(frame.callable_id, None)
                 self._missing.pop(frame.callable_id, None)
+            case frames.LogLevels():
+                set_levels(frame.levels)
             case frames.Hello():
                 raise AssertionError("a second Hello")
 

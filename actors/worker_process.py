@@ -24,6 +24,7 @@ import msgspec
 from tempolite.actors import forking, frames
 from tempolite.actors.dispatcher import Dispatcher
 from tempolite.actors.messages import ActivityJob
+from tempolite.actors.worker_logs import wanted_levels
 
 logger = logging.getLogger("tempolite")
 
@@ -82,8 +83,9 @@ class WorkerProcess:
         self._calls: OrderedDict[Any, int] = OrderedDict()
         self._next_call = 1
         self._is_watching_out = False
+        self._log_levels = wanted_levels()
         self.is_gone = False
-        hello = _hello(settings, slots)
+        hello = _hello(settings, slots, self._log_levels)
         self._spawn()
         self._say(hello)
         # A packet of its own: what comes behind it is for the reader, which it makes.
@@ -230,10 +232,17 @@ class WorkerProcess:
         self._packets.append(frames.pack_all(self._outgoing))
         self._outgoing, self._outgoing_bytes = [], 0
 
+    def _tell_log_levels(self) -> None:
+        levels = wanted_levels()
+        if levels != self._log_levels:
+            self._log_levels = levels
+            self._outgoing.insert(0, frames.LogLevels(levels))
+
     def flush(self) -> None:
         """Writes what was collected."""
         self._is_hooked = False
         if self._outgoing:
+            self._tell_log_levels()
             self._pack()
         if self.is_gone or not self._packets:
             return
@@ -259,7 +268,7 @@ class WorkerProcess:
         self._is_watching_out = bool(self._unsent)
 
 
-def _hello(settings: WorkerSettings, slots: int) -> frames.Hello:
+def _hello(settings: WorkerSettings, slots: int, log_levels: tuple[int, int]) -> frames.Hello:
     try:
         folder = os.getcwd()
     except FileNotFoundError:
@@ -273,6 +282,7 @@ def _hello(settings: WorkerSettings, slots: int) -> frames.Hello:
         slots=slots,
         lock_path=settings.lock_path or "",
         marks_path=settings.marks_path or "",
+        log_levels=log_levels,
     )
 
 

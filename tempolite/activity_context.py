@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
+from tempolite.core.identifiers import run_of_key
+from tempolite.core.log_fields import log_fields
 from tempolite.errors import InvalidArguments
+
+
+class RunLogger(logging.LoggerAdapter[logging.Logger]):
+    """A logger whose records say which run they belong to, beside what a call's own ``extra`` says."""
+
+    extra: Mapping[str, object]
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Adds the fields to a call's own, which the standard adapter would drop."""
+        kwargs["extra"] = {**(kwargs.get("extra") or {}), **self.extra}
+        return msg, kwargs
 
 
 class Surroundings(Protocol):
@@ -57,7 +72,6 @@ class ActivityContext:
         attempt: from 1.
         idempotency_key: the same across retries and crashes, so that a service outside can tell a second
             try from a second order; a new one when a recorded outcome is run again.
-        logger: has the fields above in every record.
     """
 
     workflow_id: str
@@ -65,12 +79,16 @@ class ActivityContext:
     attempt: int
     idempotency_key: str
     surroundings: Surroundings = field(default_factory=Alone, compare=False, repr=False)
-    logger: logging.LoggerAdapter[logging.Logger] = field(init=False, compare=False, repr=False)
 
-    def __post_init__(self) -> None:
-        extra = {"workflow_id": self.workflow_id, "step": self.step, "attempt": self.attempt}
-        adapter = logging.LoggerAdapter(logging.getLogger("tempolite.activity"), extra)
-        object.__setattr__(self, "logger", adapter)
+    @cached_property
+    def logger(self) -> RunLogger:
+        """Writes to ``tempolite.activity``; its records have ``workflow_id``, ``run``, ``step``, ``attempt``.
+
+        What an activity in a worker process logs is handled by the loggers of the engine's process.
+        """
+        run = run_of_key(self.idempotency_key, self.workflow_id)
+        fields = log_fields(self.workflow_id, run, self.step, self.attempt)
+        return RunLogger(logging.getLogger("tempolite.activity"), fields)
 
     def heartbeat(self, details: Any = None) -> None:
         """Tells the engine that this attempt lives, and how far it is; from any thread.

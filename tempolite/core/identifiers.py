@@ -19,6 +19,25 @@ DRAWN_BYTES = 10
 """Randomness in an id that is made up."""
 
 
+def idempotency_key(workflow: WorkflowId, run: int, step: StepKey, schedule: int) -> str:
+    """The key of all attempts at one scheduling of a step.
+
+    >>> idempotency_key(WorkflowId("order-1"), 2, StepKey("charge"), 7)
+    'order-1:2:charge:7'
+    """
+    return f"{workflow}:{run}:{step}:{schedule}"
+
+
+def run_of_key(key: str, workflow: str) -> int | None:
+    """The run that an idempotency key of a workflow belongs to; None for a text that is none.
+
+    >>> run_of_key("order-1:2:charge:7", "order-1"), run_of_key("a test's", "order-1")
+    (2, None)
+    """
+    run = key.removeprefix(f"{workflow}:").partition(":")[0]
+    return int(run) if key.startswith(f"{workflow}:") and run.isdecimal() else None
+
+
 def step_key(name: str, occurrence: int) -> StepKey:
     """The key of the ``occurrence``-th use (from 1) of a step's name.
 

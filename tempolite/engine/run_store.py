@@ -15,6 +15,7 @@ from tempolite.calls import WorkflowCall
 from tempolite.core.events import Entry, RunCancelled, RunCompleted, RunFailed, decode_body
 from tempolite.core.history import fold
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
+from tempolite.core.log_fields import log_fields
 from tempolite.core.status import FINISHED, Status
 from tempolite.engine.deletable_runs import DeletableRuns
 from tempolite.errors import DatabaseDamaged, NotRegistered
@@ -202,4 +203,4 @@ class RunsInFile(DeletableRuns):
     def _report(self, workflow: str, problem: str) -> None:
         if workflow not in self._reported:
             self._reported.add(workflow)
-            logger.warning("workflow %r is stranded: %s", workflow, problem)
+            logger.warning("workflow %r is stranded: %s", workflow, problem, extra=log_fields(workflow))

@@ -24,7 +24,7 @@ from tempolite.actors.workflow import ToQueue
 from tempolite.calls import ActivityCall, activity_call
 from tempolite.core import events, saga_events
 from tempolite.core.failure import Failure
-from tempolite.core.identifiers import StepKey
+from tempolite.core.identifiers import StepKey, idempotency_key
 from tempolite.core.retry import type_name
 from tempolite.core.step_records import StepKind, StepRecord
 from tempolite.definitions import ActivityOptions
@@ -227,7 +227,7 @@ class Activities:
             step.attempts + 1,
             call,
             args,
-            f"{log.workflow}:{run}:{step.key}:{step.scheduled_seq}",
+            idempotency_key(log.workflow, run, step.key, step.scheduled_seq),
             options.timeout_s,
             options.grace_s,
             options.priority,

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
-from tempolite.activity_context import ActivityContext
+from tempolite.activity_context import ActivityContext, RunLogger
+from tempolite.core.log_fields import log_fields
 from tempolite.execution.infos import (
     ActivityInfo,
     ChildWorkflowInfo,
@@ -235,9 +236,12 @@ class _Context:
 
     @property
     def logger(self) -> WorkflowLogger:
-        """A logger that is silent on replay; its records have ``workflow_id`` and ``run``."""
+        """Writes to ``tempolite.workflow``, and nothing on replay.
+
+        Its records have ``workflow_id``, ``run``, ``step`` (None) and ``attempt``.
+        """
         if self._logger is None:
-            extra = {"workflow_id": self.workflow_id, "run": self.run}
+            extra = log_fields(self.workflow_id, self.run, attempt=self.attempt)
             self._logger = WorkflowLogger(logging.getLogger("tempolite.workflow"), extra, self._execution)
         return self._logger
 
@@ -326,7 +330,7 @@ class AsyncWorkflowContext(_Context):
         return await self._execution.waits.condition_async(step, predicate, timeout)
 
 
-class WorkflowLogger(logging.LoggerAdapter[logging.Logger]):
+class WorkflowLogger(RunLogger):
     """Logs what happens, not what is replayed."""
 
     def __init__(self, logger: logging.Logger, extra: dict[str, object], execution: Execution) -> None:

@@ -147,6 +147,7 @@ class Ending:
             for _, signal in sorted(state.signals.items())
         ]
         stream = self._services.new_stream()
+        self._services.continued.add(stream)
         first: list[AnyBody] = [following, *unread]
         for seq, body in enumerate(first, start=1):
             log.write(statements.insert_event(stream, Entry(seq, log.now_us, body)))

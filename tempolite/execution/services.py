@@ -70,6 +70,7 @@ class Services:
         is_known_signal: whether a workflow has had a signal of that name and ``dedup``.
         guard: entered around workflow code; refuses calls that must not be made there.
         watch: runs workflow code.
+        continued: streams that a run went on in just now; what their code does first is no replay.
         is_forgetful: the code is run through its history again at every turn; for tests of replay.
     """
 
@@ -91,6 +92,7 @@ class Services:
         self.check_queue = check_queue
         self.limits = limits
         self._randomness = randomness
+        self.continued: set[StreamId] = set()
         self.guard: AbstractContextManager[Any] = nullcontext()
         self.watch: Watch = Unwatched()
 

@@ -62,7 +62,9 @@ class Steps:
         # What was recorded before has been seen by the code: unless it never ran, or was paused.
         state = log.state
         seen = state.seq if state.paused_seq is None else state.paused_seq
-        self._replayed_until = 0 if state.began_at is None else seen
+        has_run = state.began_at is not None and log.stream not in services.continued
+        services.continued.discard(log.stream)
+        self._replayed_until = seen if has_run else 0
         self.is_replaying = self._replayed_until > 0
         self._ready: list[tuple[int, int, StepKey]] = []
         self.begin()

@@ -39,12 +39,24 @@ OUTCOME = (
     " AND type IN ('RunCompleted', 'RunFailed', 'RunCancelled', 'RunContinued') ORDER BY seq DESC LIMIT 1"
 )
 
+# Unfinished runs are found by their queue first, of which there are few: from each to the next one by a look
+# into the index, so that neither finished runs nor those that are parked cost a start anything.
+_QUEUES = (
+    "queues (queue) AS (SELECT min(queue) FROM runs WHERE finished_at IS NULL UNION ALL"
+    " SELECT (SELECT min(r.queue) FROM runs r WHERE r.finished_at IS NULL AND r.queue > queues.queue)"
+    " FROM queues WHERE queue IS NOT NULL)"
+)
+_UNFINISHED = (
+    "FROM queues CROSS JOIN runs r INDEXED BY runs_unfinished"
+    " WHERE r.finished_at IS NULL AND r.queue = queues.queue"
+)
+
 # Whatever can go on without a message from outside: its work was under way, a child's outcome is recorded in
 # the child's stream and not yet in the parent's, or a child that was asked for may not exist yet. Oldest
 # first, so that a restart is fair. What only waits stays where it is, however much there is of it.
 WITH_WORK = (
-    "SELECT workflow FROM runs WHERE stream IN ("
-    " SELECT stream FROM runs WHERE status IN ('RUNNING', 'STRANDED') AND is_latest = 1"
+    f"WITH RECURSIVE {_QUEUES} SELECT workflow FROM runs WHERE stream IN ("
+    f" SELECT r.stream {_UNFINISHED} AND r.status IN ('RUNNING', 'STRANDED')"
     " UNION SELECT stream FROM runs WHERE owes_parent = 1 AND is_latest = 1"
     " UNION SELECT stream FROM spawns)"
     " AND is_latest = 1 ORDER BY ordinal"
@@ -53,8 +65,8 @@ WITH_WORK = (
 HELD = "SELECT workflow, queue, priority, 1 FROM runs WHERE is_held = 1 AND is_latest = 1 ORDER BY ordinal"
 
 ACTIVE_ROOTS = (
-    "SELECT workflow, queue, priority, 0 FROM runs WHERE status IN ('RUNNING', 'WAITING') AND is_held = 0"
-    " AND is_latest = 1 AND parent IS NULL AND queue = ?1"
+    "SELECT workflow, queue, priority, 0 FROM runs INDEXED BY runs_unfinished WHERE finished_at IS NULL"
+    " AND queue = ?1 AND status IN ('RUNNING', 'WAITING') AND is_held = 0 AND parent IS NULL"
 )
 
 # Children that don't follow the run that asked for them: a crash came between its commit and theirs. What a
@@ -68,9 +80,8 @@ _CHILD_TURNED = _TURNED.format(stream="c.stream", types="'RunPaused', 'RunResume
 LEFT_BEHIND = (
     "SELECT c.workflow, CASE p.status WHEN 'PAUSED' THEN 'pause' WHEN 'RUNNING' THEN 'resume'"
     " WHEN 'WAITING' THEN 'resume' ELSE 'cancel' END"
-    " FROM runs c JOIN runs p ON p.stream = c.parent_stream"
-    " WHERE c.status IN ('PENDING', 'RUNNING', 'WAITING', 'PAUSED', 'STUCK', 'STRANDED') AND c.is_latest = 1"
-    " AND c.parent IS NOT NULL"
+    " FROM runs c INDEXED BY runs_unfinished_children CROSS JOIN runs p ON p.stream = c.parent_stream"
+    " WHERE c.finished_at IS NULL AND c.parent_stream IS NOT NULL"
     " AND ((p.status = 'PAUSED' AND c.status IN ('PENDING', 'RUNNING', 'WAITING') AND c.bond <> 'detached')"
     " OR (p.status IN ('RUNNING', 'WAITING') AND c.status = 'PAUSED' AND c.bond <> 'detached')"
     " OR (p.status IN ('COMPLETED', 'FAILED', 'CANCELLED') AND c.bond = 'cancel'))"
@@ -98,22 +109,33 @@ SLEEPING = (
 
 IS_KNOWN_SIGNAL = "SELECT 1 FROM signal_ids WHERE workflow = ?1 AND name = ?2 AND dedup = ?3"
 
-# Its own queue, or that of one of its activities, which its problem names.
+# Each function of runs that wait, once: from one to the next within each queue and status.
 WAITING_FUNCTIONS = (
-    "SELECT DISTINCT function FROM runs WHERE status IN ('PENDING', 'WAITING', 'PAUSED') AND is_latest = 1"
+    f"WITH RECURSIVE {_QUEUES}, functions (queue, status, function) AS ("
+    " SELECT queue, value, (SELECT min(r.function) FROM runs r WHERE r.finished_at IS NULL"
+    " AND r.queue = queues.queue AND r.status = value)"
+    ' FROM queues, json_each(\'["PENDING", "WAITING", "PAUSED"]\') WHERE queue IS NOT NULL'
+    " UNION ALL SELECT f.queue, f.status, (SELECT min(r.function) FROM runs r WHERE r.finished_at IS NULL"
+    " AND r.queue = f.queue AND r.status = f.status AND r.function > f.function)"
+    " FROM functions f WHERE f.function IS NOT NULL)"
+    " SELECT DISTINCT function FROM functions WHERE function IS NOT NULL"
 )
 
 WAITING_OF = (
-    "SELECT workflow FROM runs WHERE status IN ('PENDING', 'WAITING', 'PAUSED') AND is_latest = 1"
-    " AND function = ?1 ORDER BY ordinal"
+    f"WITH RECURSIVE {_QUEUES} SELECT r.workflow {_UNFINISHED}"
+    " AND r.status IN ('PENDING', 'WAITING', 'PAUSED') AND r.function = ?1 ORDER BY r.ordinal"
 )
 
+# Its own queue, or that of one of its activities, which its problem names.
 STRANDED_ON = (
-    "SELECT workflow FROM runs WHERE status = 'STRANDED'"
-    " AND (queue = ?1 OR instr(problem, ?1)) ORDER BY ordinal"
+    f"WITH RECURSIVE {_QUEUES} SELECT r.workflow {_UNFINISHED} AND r.status = 'STRANDED'"
+    " AND (r.queue = ?1 OR instr(r.problem, ?1)) ORDER BY r.ordinal"
 )
 
-STRANDED_OF = "SELECT workflow FROM runs WHERE status = 'STRANDED' AND function = ?1 ORDER BY ordinal"
+STRANDED_OF = (
+    f"WITH RECURSIVE {_QUEUES} SELECT r.workflow {_UNFINISHED} AND r.status = 'STRANDED'"
+    " AND r.function = ?1 ORDER BY r.ordinal"
+)
 
 _RUN_COLUMNS = (
     "stream, workflow, run, ordinal, function, queue, status, parent, run_group, retried_from, forked_from,"

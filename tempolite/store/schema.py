@@ -68,8 +68,10 @@ _CREATE = (
     ) STRICT
     """,
     "CREATE UNIQUE INDEX runs_by_workflow ON runs (workflow, run)",
-    "CREATE INDEX runs_unfinished ON runs (status, ordinal)"
-    " WHERE status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')",
+    # What a start looks at. The condition must stand word for word in the statements that are to use it.
+    "CREATE INDEX runs_unfinished ON runs (queue, status, function) WHERE finished_at IS NULL",
+    "CREATE INDEX runs_unfinished_children ON runs (parent_stream)"
+    " WHERE finished_at IS NULL AND parent_stream IS NOT NULL",
     "CREATE INDEX runs_by_end ON runs (finished_at) WHERE finished_at IS NOT NULL",
     "CREATE INDEX runs_by_parent ON runs (parent) WHERE parent IS NOT NULL",
     "CREATE INDEX runs_owing ON runs (stream) WHERE owes_parent = 1",

@@ -7,13 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tempolite import Queue, Tempolite, TempoliteError
+from tempolite import ContinueAsNew, Queue, Tempolite, TempoliteError
 from tempolite.actors.clock import VirtualClock
 from tempolite.actors.dispatcher import SeededDispatcher
 from tempolite.actors.futures import Reply
 from tempolite.actors.messages import AwaitIdle
 from tests.model.model import FINISHED, Family, Op, Refused, Rules, Run, find
-from tests.model.workflows import OUTSIDE, other, scripted
+from tests.model.workflows import OUTSIDE, other, scripted, scripted_async
+
+KNOWN = [scripted, scripted_async, other]
+
+NEVER_SO_MANY = 20
+"""Steps that no run has, so that children have ids of their own."""
 
 STEPS_MAX = 20_000
 """More for one wait is a run that goes round in circles."""
@@ -39,7 +44,8 @@ class SideBySide:
         self._recorded: Counter[tuple[str, int, str]] = Counter()
         self._crashes = 0
         self._attempts: Counter[str] = Counter()
-        self._seen = 0
+        self._seen = self._renewals = 0
+        self._kinds: dict[str, Any] = {}
         self._is_settled = True
         self.open()
 
@@ -48,9 +54,7 @@ class SideBySide:
     def open(self) -> None:
         """Starts an engine on the file."""
         queues = [Queue("default", kind="inline")]
-        self.tp = Tempolite(
-            self._path, queues=queues, clock=self.clock, workflows=[scripted, other], **self._settings
-        )
+        self.tp = Tempolite(self._path, queues=queues, clock=self.clock, workflows=KNOWN, **self._settings)
         self.tp._seed = self._seed
         self._seed += 1
         self.tp.start()
@@ -123,9 +127,10 @@ class SideBySide:
 
     # ── calls ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def start(self, root: str, script: tuple[Op, ...]) -> None:
-        """Starts a run; the same id again starts nothing."""
-        self.tp.execute(root, scripted, script)
+    def start(self, root: str, script: tuple[Op, ...], *, is_async: bool) -> None:
+        """Starts a run of either kind; the same id again starts nothing."""
+        kind = self._kinds.setdefault(root, scripted_async if is_async else scripted)
+        self.tp.execute(root, kind, script)
         if root not in self.worlds:
             run = Run(root, script, state="LIVE")
             self.worlds[root] = {self.rules.enter(frozenset(), run)}
@@ -155,6 +160,17 @@ class SideBySide:
         self.worlds[root] = after
         self._is_settled = False
         return value
+
+    def renew(self, id: str, script: tuple[Op, ...]) -> None:
+        """Somebody else has a run continue as new; ids of its children are not those of any before."""
+        self._renewals += 1
+        got = ("over",) * NEVER_SO_MANY * self._renewals
+        message = ContinueAsNew((script, got))
+        self.ask(
+            id,
+            lambda: self.tp.get(id).actor_ref.ask(message),
+            lambda f, r: self.rules.renew(f, r, script, got),
+        )
 
     def look(self, id: str) -> None:
         """A query tells what the code has by now."""

@@ -120,6 +120,14 @@ def is_open(child: Run) -> bool:
     return child.state not in FINISHED
 
 
+def follows_parent(child: Run) -> bool:
+    return is_open(child) and child.mode != "detach"
+
+
+def hangs_on_parent(child: Run) -> bool:
+    return follows_parent(child) and child.mode != "leave"
+
+
 class Rules:
     """What follows from what, at one moment.
 
@@ -197,27 +205,23 @@ class Rules:
         elif kind == "version":
             version = run.version or self.newest
             yield put(family, replace(run, version=version, told=("value", version)))
-        elif kind == "child" and run.op[1] in ("leave", "drop"):
+        elif kind == "child" and run.op[1] not in ("wait", "defer"):
             yield put(family, replace(run, told=("value", f"{run.id}/{len(run.got)}")))
         elif kind == "cleanup":
             yield put(family, replace(run, told=("value", "cleanup")))
         elif kind == "new":
-            closed = tell_children(family, run, "cancel", lambda c: c.mode != "leave" and is_open(c))
-            got = (*run.got, "new")
-            rest = run.script[run.at + 1 :]
-            following = replace(
-                run,
-                script=rest,
-                at=0,
-                base=got,
-                got=got,
-                recorded=frozenset(),
-                timers=frozenset(),
-                run=run.run + 1,
-            )
-            yield self.enter(closed, following)
+            yield self.begin_next(family, run, run.script[run.at + 1 :], (*run.got, "new"))
         elif kind == "end":
             yield self.end(family, run, "COMPLETED")
+
+    def begin_next(self, family: Family, run: Run, script: tuple[Op, ...], got: tuple[Any, ...]) -> Family:
+        """The run is closed, and the next one begins; both in one moment."""
+        closed = tell_children(family, run, "cancel", hangs_on_parent)
+        following = replace(
+            run, script=script, at=0, base=got, got=got, run=run.run + 1, told=None, ending=""
+        )
+        following = replace(following, recorded=frozenset(), timers=frozenset(), error="")
+        return put(closed, following) if run.state == "PENDING" else self.enter(closed, following)
 
     def deliver(self, family: Family, run: Run) -> Family:
         assert run.told is not None
@@ -257,7 +261,7 @@ class Rules:
     def finish(self, family: Family, run: Run, state: str) -> Family:
         error = "WorkflowCancelled" if state == "CANCELLED" else run.error
         run = replace(run, state=state, error=error, ending="", told=None, tries=0, due=None, paused=False)
-        return tell_children(put(family, run), run, "cancel", lambda c: c.mode != "leave" and is_open(c))
+        return tell_children(put(family, run), run, "cancel", hangs_on_parent)
 
     def obey(self, family: Family, run: Run, what: str) -> Family:
         """A child follows its parent, where there is something to follow."""
@@ -293,14 +297,14 @@ class Rules:
         check_unfinished(run)
         if run.paused:
             return family
-        return tell_children(put(family, replace(run, paused=True)), run, "pause", is_open)
+        return tell_children(put(family, replace(run, paused=True)), run, "pause", follows_parent)
 
     def resume(self, family: Family, run: Run) -> Family:
         if run.state in ("FAILED", "CANCELLED"):
             return self.try_again(family, run)
         if not run.paused:
             raise Refused("InvalidState")
-        return tell_children(put(family, replace(run, paused=False)), run, "resume", is_open)
+        return tell_children(put(family, replace(run, paused=False)), run, "resume", follows_parent)
 
     def try_again(self, family: Family, run: Run) -> Family:
         """A new attempt: successes stand, what had failed, timed out or was cancelled is done again."""
@@ -315,10 +319,17 @@ class Rules:
             return family
         begun = run.state == "LIVE"
         run = replace(run, paused=False, is_cancelling=begun, told=None)
-        family = tell_children(put(family, run), run, "cancel", lambda c: c.mode != "leave" and is_open(c))
+        family = tell_children(put(family, run), run, "cancel", hangs_on_parent)
         if not begun or run.ending:
             return self.finish(family, run, "CANCELLED")
         return self.end(family, run, "CANCELLED")
+
+    def renew(self, family: Family, run: Run, script: tuple[Op, ...], got: tuple[Any, ...]) -> Family:
+        """Somebody else has it continue as new."""
+        check_unfinished(run)
+        if run.is_cancelling:
+            raise Refused("InvalidState")
+        return self.begin_next(family, replace(run, added=0), script, got)
 
     def enqueue(self, family: Family, run: Run) -> Family:
         if run.status != "PENDING":

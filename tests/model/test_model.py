@@ -40,7 +40,7 @@ PLAIN = st.one_of(
     st.just(("version",)),
 )
 INNER = st.lists(PLAIN, max_size=2).map(tuple)
-CHILD = st.tuples(st.just("child"), st.sampled_from(("wait", "defer", "drop", "leave")), INNER)
+CHILD = st.tuples(st.just("child"), st.sampled_from(("wait", "defer", "drop", "leave", "detach")), INNER)
 STEPS = st.lists(st.one_of(PLAIN, PLAIN, CHILD), max_size=4)
 CLEANING = STEPS.map(lambda steps: (CLEANUP, *steps))
 RENEWED = st.lists(st.one_of(PLAIN, CHILD, st.just(("new",))), max_size=5).map(tuple)
@@ -52,12 +52,12 @@ class Users(RuleBasedStateMachine):
 
     settings: ClassVar[dict[str, Any]] = {}
 
-    @initialize(seed=st.integers(0, 1_000_000), script=SCRIPTS)
-    def begin(self, seed: int, script: Any) -> None:
+    @initialize(seed=st.integers(0, 1_000_000), script=SCRIPTS, is_async=st.booleans())
+    def begin(self, seed: int, script: Any, is_async: bool) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="model", dir=MEMORY))
         self.both = SideBySide(self.folder / "runs.db", seed, self.settings)
         self.values = 0
-        self.both.start("a", script)
+        self.both.start("a", script, is_async=is_async)
 
     def who(self, number: int) -> str:
         ids = self.both.ids()
@@ -65,9 +65,9 @@ class Users(RuleBasedStateMachine):
 
     # ── calls ───────────────────────────────────────────────────────────────────────────────────────────
 
-    @rule(root=st.sampled_from(ROOTS), script=SCRIPTS)
-    def start(self, root: str, script: Any) -> None:
-        self.both.start(root, script)
+    @rule(root=st.sampled_from(ROOTS), script=SCRIPTS, is_async=st.booleans())
+    def start(self, root: str, script: Any, is_async: bool) -> None:
+        self.both.start(root, script, is_async=is_async)
 
     @rule()
     def start_another_function(self) -> None:
@@ -101,6 +101,12 @@ class Users(RuleBasedStateMachine):
     def control(self, who: int, what: str) -> None:
         id = self.who(who)
         self.both.ask(id, lambda: getattr(self.both.tp, what)(id), getattr(self.both.rules, what))
+
+    @rule(who=WHO, script=SCRIPTS)
+    def continue_as_new(self, who: int, script: Any) -> None:
+        id = self.who(who)
+        if not self.both.may_be(id, may_not_go_on):
+            self.both.renew(id, script)
 
     # ── time, and what the engine does with it ──────────────────────────────────────────────────────────
 
@@ -152,6 +158,11 @@ class Users(RuleBasedStateMachine):
 def has_not_begun(run: Any) -> bool:
     """A query of such a run is answered when it has."""
     return run.state in ("UNBORN", "PENDING")
+
+
+def may_not_go_on(run: Any) -> bool:
+    """The next run of a paused one begins paused, before its first step; that is looked at elsewhere."""
+    return run.state == "UNBORN" or run.paused or "pause" in run.inbox
 
 
 class UsersOfPutAwayRuns(Users):

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from tempolite import ActivityContext, RetryPolicy, WorkflowContext, activity, workflow
+from tempolite import (
+    ActivityContext,
+    AsyncWorkflowContext,
+    RetryPolicy,
+    WorkflowContext,
+    activity,
+    workflow,
+)
 from tests.model.model import ATTEMPTS_MAX, CLEANUP, RETRY_S, Op
 
 RETRY = RetryPolicy(max_attempts=ATTEMPTS_MAX, initial_interval=RETRY_S, backoff=1.0, jitter=False)
@@ -16,6 +23,7 @@ CHILD_OPTIONS: dict[str, dict[str, Any]] = {
     "defer": {"defer": True},
     "drop": {"on_parent_close": "cancel"},
     "leave": {"on_parent_close": "abandon"},
+    "detach": {"detach": True},
 }
 
 
@@ -87,6 +95,49 @@ def _do(ctx: WorkflowContext, op: Op, child: str, total: list[int]) -> Any:
         case ("child", mode, script):
             info = ctx.workflow("child", workflow(scripted, id=child, **CHILD_OPTIONS[mode]), script)
             return info.get() if mode in ("wait", "defer") else child
+        case _:
+            return op[0]
+
+
+async def scripted_async(
+    ctx: AsyncWorkflowContext, script: tuple[Op, ...], got: tuple[Any, ...] = (), added: int = 0
+) -> tuple[Any, ...]:
+    """The same, awaited; its children are of the other kind."""
+    told, total = list(got), [added]
+    ctx.on_query("look", lambda: (tuple(told), total[0]))
+    ctx.on_update("add", lambda amount: _add(total, amount), validator=_check_amount)
+    cleans = False
+    try:
+        for place, op in enumerate(script):
+            cleans = cleans or op == CLEANUP
+            if op[0] == "new":
+                ctx.continue_as_new(script[place + 1 :], (*told, "new"), total[0])
+            told.append(await _do_async(ctx, op, f"{ctx.workflow_id}/{len(told)}", total))
+    finally:
+        if cleans:
+            await ctx.activity("cleanup", act, ctx.run, 0)
+    return tuple(told)
+
+
+async def _do_async(ctx: AsyncWorkflowContext, op: Op, child: str, total: list[int]) -> Any:
+    match op:
+        case ("take", name):
+            return await ctx.signal(name)
+        case ("any", name, seconds):
+            info = ctx.signal(name)
+            return None if await ctx.wait_any(info, timeout=seconds) is None else await info
+        case ("sleep", seconds):
+            return "slept" if await ctx.sleep("sleep", seconds) is None else "woken"
+        case ("act", fails):
+            return await ctx.activity("act", act, ctx.run, fails)
+        case ("until", amount, *limit):
+            timeout = limit[0] if limit else None
+            return await ctx.wait_until("until", lambda: total[0] >= amount, timeout=timeout)
+        case ("version",):
+            return ctx.get_version("change", 1, OUTSIDE.newest)
+        case ("child", mode, script):
+            info = ctx.workflow("child", workflow(scripted, id=child, **CHILD_OPTIONS[mode]), script)
+            return await info if mode in ("wait", "defer") else child
         case _:
             return op[0]
 

@@ -301,6 +301,9 @@ class ActorSystem:
     def crash(self, error: Exception) -> None:
         """Drops everything as SIGKILL would: no last commit, no checkpoint."""
         self.persistence.abandon()
+        if self.gateway is not None:
+            # Without a word: whoever waits hears nothing but the end of the connection.
+            self._perform(self.gateway.close)
         # As SIGKILL leaves it: what runs now is marked as running.
         self._perform(self.marks.close)
         self._stop(is_clean=False, error=error)

@@ -30,7 +30,7 @@ from tempolite.engine.cloning import Cloning
 from tempolite.engine.controlling import Controlling
 from tempolite.engine.flat_values import full
 from tempolite.engine.following import Following
-from tempolite.engine.in_process import InProcess, checked_id
+from tempolite.engine.in_process import InProcess
 from tempolite.engine.keeping import Keeping
 from tempolite.engine.lifecycle import Lifecycle
 from tempolite.engine.looking import Looking
@@ -40,6 +40,7 @@ from tempolite.engine.replaying import Replaying
 from tempolite.engine.running import Running
 from tempolite.engine.scheduling import Scheduling
 from tempolite.engine.serving import PLAIN
+from tempolite.engine.settings import checked_id
 from tempolite.errors import EngineClosed, WorkflowFailed
 from tempolite.execution.services import Limits, Services
 from tempolite.failures import rebuild_failure

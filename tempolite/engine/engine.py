@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
@@ -57,6 +58,13 @@ class Tempolite(Controlling, Cloning, Scheduling, Queueing, Looking, Following, 
             EngineClosed: no engine has the file open.
         """
         return Client(database, codec=codec, patience=patience)
+
+    @staticmethod
+    async def aconnect(
+        database: str | os.PathLike[str], *, codec: JsonCodec | None = None, patience: float = PATIENCE_S
+    ) -> Client:
+        """Awaitable twin of :meth:`connect`."""
+        return await asyncio.to_thread(Client, database, codec=codec, patience=patience)
 
     @classmethod
     def shared(

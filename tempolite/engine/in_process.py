@@ -18,6 +18,7 @@ from tempolite.core.schedule_events import ScheduleSpec
 from tempolite.core.status import Status
 from tempolite.engine.lifecycle import Lifecycle
 from tempolite.engine.listing import Event, ScheduleRow, event_of
+from tempolite.engine.settings import checked_id
 from tempolite.errors import InvalidArguments
 from tempolite.store import queries
 
@@ -101,14 +102,3 @@ class InProcess(Lifecycle):
         overlap, catchup = policies
         spec = ScheduleSpec(timing=timing, function=call.name, args=payload, overlap=overlap, catchup=catchup)
         return SetSchedule(name, spec)
-
-
-def checked_id(id: Any) -> str | None:
-    """The id that a run is to have, or None for a new one.
-
-    Raises:
-        InvalidArguments: it is neither.
-    """
-    if id is not None and (not isinstance(id, str) or not id):
-        raise InvalidArguments(f"id is {id!r}, expected a non-empty text or None")
-    return id

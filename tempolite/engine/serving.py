@@ -8,7 +8,8 @@ knows no type of a user's. Values of users are payloads, which the client's code
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, assert_never, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never, cast
 
 import msgspec
 
@@ -34,17 +35,20 @@ from tempolite.actors.live_schedule import (
 from tempolite.actors.messages import AwaitIdle, AwaitOutcome, StartRun
 from tempolite.calls import WorkflowCall
 from tempolite.codec import JsonCodec
-from tempolite.codec.type_names import TypeNotFound
 from tempolite.core.failure import Failure
 from tempolite.core.identifiers import WorkflowId
 from tempolite.engine.flat_values import flat
+from tempolite.engine.settings import checked_id
 from tempolite.errors import InvalidArguments, NotRegistered, OutcomeError, TempoliteError
+from tempolite.execution.signals import checked_name
 from tempolite.failures import capture_failure
 from tempolite.registry import unknown_function
 
 if TYPE_CHECKING:
     from tempolite.engine.engine import Tempolite
     from tempolite.engine.lifecycle import Lifecycle
+
+T = TypeVar("T")
 
 READS = frozenset(
     {
@@ -153,6 +157,7 @@ class Serving:
                 assert_never(question)
 
     def _start(self, question: wire.Start) -> StartRun:
+        checked_id(question.workflow)
         call = self._known(question.function)
         self._checked(call, question.args)
         options = {} if question.options is None else msgspec.structs.asdict(question.options)
@@ -166,15 +171,19 @@ class Serving:
         return StartRun(WorkflowId(question.workflow), created, code=call)
 
     def _to_run(self, tell: wire.Tell) -> ToRun:
+        codec, payload = self._engine.codec, tell.payload
         match tell.kind:
             case "signal":
-                message: msgspec.Struct = SignalArrived(tell.name, tell.payload, tell.dedup)
+                self._readable(codec.decode, payload, f"signal {tell.name!r}")
+                message: msgspec.Struct = SignalArrived(checked_name(tell.name), payload, tell.dedup)
             case "query":
-                message = QueryArrived(tell.name, tell.payload)
+                self._readable(codec.decode_call, payload, f"query {tell.name!r}")
+                message = QueryArrived(checked_name(tell.name), payload)
             case "update":
-                message = UpdateArrived(tell.name, tell.payload)
+                self._readable(codec.decode_call, payload, f"update {tell.name!r}")
+                message = UpdateArrived(checked_name(tell.name), payload)
             case "continue":
-                args, _ = self._engine.codec.decode_call(tell.payload)
+                args, _ = self._readable(codec.decode_call, payload, "args")
                 message = ContinueArrived(self._engine.encode_call_of(tell.workflow, args))
             case "pause":
                 message = Pause()
@@ -196,9 +205,18 @@ class Serving:
 
     def _checked(self, call: WorkflowCall, payload: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments, where they fit the function as the owner has it."""
-        try:
-            args, kwargs = self._engine.codec.decode_call(payload)
-        except TypeNotFound as error:
-            raise InvalidArguments(f"{call.name}: the owner of the file can't read this: {error}") from None
+        args, kwargs = self._readable(self._engine.codec.decode_call, payload, call.name)
         call.shape.check(call.name, args, kwargs)
         return args, kwargs
+
+    def _readable(self, decode: Callable[[bytes], T], payload: bytes, what: str) -> T:
+        """A value that a client encoded; what can't be read here would stop the run that gets it.
+
+        Raises:
+            InvalidArguments, PayloadTooLarge: nothing is recorded.
+        """
+        self._engine.services.check_size(payload, what)
+        try:
+            return decode(payload)
+        except TempoliteError as error:
+            raise InvalidArguments(f"{what}: the owner of the file can't read this: {error}") from None

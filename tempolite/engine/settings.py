@@ -78,3 +78,14 @@ def with_default(queues: Iterable[Queue]) -> dict[str, Queue]:
         chosen[queue.name] = queue
     chosen.setdefault(DEFAULT_QUEUE, Queue(DEFAULT_QUEUE))
     return chosen
+
+
+def checked_id(id: Any) -> str | None:
+    """The id that a run is to have, or None for a new one.
+
+    Raises:
+        InvalidArguments: it is neither.
+    """
+    if id is not None and (not isinstance(id, str) or not id):
+        raise InvalidArguments(f"id is {id!r}, expected a non-empty text or None")
+    return id

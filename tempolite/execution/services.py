@@ -109,13 +109,13 @@ class Services:
             NotStorable, PayloadTooLarge: with its path.
         """
         payload = self.codec.encode(value, path)
-        self._check_size(payload, path)
+        self.check_size(payload, path)
         return payload
 
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """The payload of a call's arguments."""
         payload = self.codec.encode_call(args, kwargs)
-        self._check_size(payload, "args")
+        self.check_size(payload, "args")
         return payload
 
     def capture(self, error: BaseException) -> Failure:
@@ -138,7 +138,12 @@ class Services:
         """A seed for a run."""
         return self._randomness.getrandbits(62)
 
-    def _check_size(self, payload: bytes, path: str) -> None:
+    def check_size(self, payload: bytes, path: str) -> None:
+        """Refuses a payload that is too large.
+
+        Raises:
+            PayloadTooLarge: it is.
+        """
         if len(payload) > self.limits.payload:
             raise PayloadTooLarge(
                 f"{path}: {len(payload)} bytes, more than payload_limit={self.limits.payload}; "

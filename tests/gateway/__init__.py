@@ -1,0 +1,1 @@
+"""Other processes and the engine that owns a file: clients, the control socket, and taking over."""

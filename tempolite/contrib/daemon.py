@@ -5,6 +5,7 @@ The engine itself installs no signal handlers; a program of its own may, and thi
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from tempolite.engine.engine import Tempolite
+
+logger = logging.getLogger("tempolite")
 
 DRAIN_S = 30.0
 """What running activities get at the end, unless told."""
@@ -40,12 +43,15 @@ def run(
     """
     with engine:
         with _one_of(tuple(signals), engine) as reader:
+            logger.info("running until a signal comes")
             came = os.read(reader, 1)
         if came == _ENDED:
             # Says why: a failure, or that it was closed.
             engine.count()
+        number = signal.Signals(came[0])
+        logger.info("%s: running activities get %g s", number.name, drain)
         engine.close(drain)
-    return signal.Signals(came[0])
+    return number
 
 
 @contextmanager

@@ -64,6 +64,21 @@ def test_the_engine_ends_with_the_application(nothing_left: None) -> None:
         made[0].count()
 
 
+def test_running_activities_get_the_drain_of_the_lifespan(nothing_left: None) -> None:
+    """Not the default of ``close``."""
+    given: list[float] = []
+
+    class Listening(Tempolite):
+        async def aclose(self, timeout: float = -1) -> None:
+            given.append(timeout)
+            await super().aclose(0)
+
+    with TestClient(Starlette(lifespan=tempolite_lifespan(lambda: Listening(queues=INLINE), drain=7))):
+        pass
+
+    assert given[0] == 7
+
+
 def test_an_application_with_a_lifespan_of_its_own_has_both(nothing_left: None) -> None:
     """One stands inside the other, and their states are one."""
 

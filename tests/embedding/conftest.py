@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.engine.conftest import hang_guard, make_engine, nothing_left, path
+from tests.engine.conftest import gate, hang_guard, make_engine, make_gate, nothing_left, path
 
-__all__ = ["hang_guard", "make_engine", "nothing_left", "path"]
+__all__ = ["gate", "hang_guard", "make_engine", "make_gate", "nothing_left", "path"]

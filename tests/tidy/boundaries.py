@@ -9,8 +9,13 @@ from collections.abc import Collection, Iterator
 from tests.tidy.sources import Finding, Source
 
 APSW_FILES = ("actors/database_file.py", "actors/persistence.py")
-OWN_PROCESS = ("actors/worker_main.py", "actors/memory_limit.py", "tempolite/cli/")
-"""A command line and a worker process own their process; an engine is a guest in somebody else's."""
+OWN_PROCESS = (
+    "actors/worker_main.py",
+    "actors/memory_limit.py",
+    "tempolite/cli/",
+    "tempolite/contrib/daemon.py",
+)
+"""A command line, a daemon and a worker process own their process; an engine is a guest."""
 
 THREAD_MODULES = frozenset({"pykka", "threading", "_thread", "multiprocessing", "concurrent", "queue"})
 

@@ -59,8 +59,11 @@ class Dispatcher(Protocol):
     clock: Clock
     ready: Any
     """Has an ``append`` that takes an actor once for each letter in its inbox; from any thread."""
-    may_sleep: bool
-    """Whether who appended must call ``wake``."""
+
+    @property
+    def may_sleep(self) -> bool:
+        """Whether who appended must call ``wake``."""
+        ...
 
     def wake(self) -> None:
         """There is mail."""
@@ -90,7 +93,7 @@ class Dispatcher(Protocol):
         ...
 
 
-class _Timers:
+class Timers:
     """Calls in the order of their due times; equal times in the order they were made."""
 
     def __init__(self) -> None:
@@ -98,16 +101,19 @@ class _Timers:
         self._count = itertools.count()
 
     def add(self, due_s: float, callback: Callable[[], None]) -> TimerHandle:
+        """One more call."""
         handle = TimerHandle(callback)
         heapq.heappush(self._heap, (due_s, next(self._count), handle))
         return handle
 
     def next_due_s(self) -> float | None:
+        """When the next one is due; None when there is none."""
         while self._heap and self._heap[0][2].is_cancelled:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def pop_due(self, now_s: float) -> TimerHandle | None:
+        """Takes out the first one that is due by then."""
         due = self.next_due_s()
         if due is None or due > now_s:
             return None
@@ -135,7 +141,7 @@ class ThreadDispatcher:
         self._name = name
         self.ready: deque[Actor] = deque()
         self.may_sleep = False
-        self._timers = _Timers()
+        self._timers = Timers()
         self._hooks: list[Callable[[], None]] = []
         self._last_hooks: list[Callable[[], None]] = []
         self._watched: dict[int, Callable[[int], None]] = {}
@@ -213,22 +219,25 @@ class ThreadDispatcher:
 
     def _run_due_timers(self) -> None:
         while (handle := self._timers.pop_due(self.clock.monotonic_s())) is not None:
-            _contained(handle.callback)
+            contained(handle.callback)
 
     def _run_hooks(self) -> None:
         hooks, self._hooks, self._last_hooks = self._hooks + self._last_hooks, [], []
         for hook in hooks:
-            _contained(hook)
+            contained(hook)
 
     def _poll(self) -> None:
         self.may_sleep = True
         events = self._epoll.poll(self._sleep_s())
         self.may_sleep = False
+        self._handle(events)
+
+    def _handle(self, events: list[tuple[int, int]]) -> None:
         for fd, mask in events:
             if fd == self._wake_fd:
                 os.eventfd_read(fd)
             elif (callback := self._watched.get(fd)) is not None:
-                _contained(lambda callback=callback, mask=mask: callback(mask))  # type: ignore[misc]
+                contained(lambda callback=callback, mask=mask: callback(mask))  # type: ignore[misc]
 
     def _sleep_s(self) -> float:
         if self.ready or self._hooks or self._last_hooks or self._is_stopping:
@@ -253,7 +262,7 @@ class SeededDispatcher:
         self._random = random.Random(seed)
         self.ready: list[Actor] = []
         self.may_sleep = False
-        self._timers = _Timers()
+        self._timers = Timers()
         self._hooks: list[Callable[[], None]] = []
         self._is_running = False
 
@@ -335,7 +344,8 @@ class SeededDispatcher:
         return True
 
 
-def _contained(call: Callable[[], None]) -> None:
+def contained(call: Callable[[], None]) -> None:
+    """Calls it; what it raises is logged, and goes no further."""
     try:
         call()
     except BaseException:

@@ -237,7 +237,7 @@ class Lifecycle(Port):
             service=Serving(self),
         )
         try:
-            self._system = ActorSystem(self._file, options)
+            self._system = self._make_system(options)
             self._runs = RunsInFile(self._file, self._registry, self._services)
             self._schedules = SchedulesInFile(
                 self._file, self._registry, self._services.new_seed, self._check_queue
@@ -248,6 +248,9 @@ class Lifecycle(Port):
             self._stop_watchdog()
             self._file.close()
             raise
+
+    def _make_system(self, options: SystemOptions) -> ActorSystem:
+        return ActorSystem(self._file, options)
 
     def _start_watchdog(self) -> None:
         # Under a seed everything runs in one thread, whose order no other thread may change.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from tempolite.testing.actor_system import TestActorSystem
+    from tempolite.testing.clock import TestClock
     from tempolite.testing.engines import Engines, TestedEngine
 
 
@@ -19,12 +21,18 @@ def tempolite_settings() -> dict[str, Any]:
 
 @pytest.fixture
 def tempolite_engines(
-    tempolite_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tempolite_settings: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Engines]:
     """What the other fixtures make engines with; one for each test."""
     from tempolite.testing.engines import Engines
 
-    engines = Engines(tempolite_settings, lambda: str(tmp_path_factory.mktemp("tempolite") / "engine.db"))
+    # Whatever their order in the test's signature: the first engine has to know.
+    clock = request.getfixturevalue("tempolite_clock") if "tempolite_clock" in request.fixturenames else None
+    engines = Engines(
+        tempolite_settings, lambda: str(tmp_path_factory.mktemp("tempolite") / "engine.db"), clock
+    )
     yield engines
     engines.close()
 
@@ -43,3 +51,22 @@ def tempolite_factory(tempolite_engines: Engines) -> Callable[..., TestedEngine]
     ``.crash()``; the next call then opens the same file again.
     """
     return tempolite_engines.make
+
+
+@pytest.fixture
+def tempolite_clock() -> TestClock:
+    """Virtual time of every engine of the test: ``.now()``, ``.advance(seconds)``.
+
+    It moves by itself only while the test waits for an engine, and nothing else can happen.
+    """
+    from tempolite.testing.clock import TestClock
+
+    return TestClock()
+
+
+@pytest.fixture
+def actor_system(tempolite_engines: Engines) -> TestActorSystem:
+    """The actors of the test's engines: ``.refs("WorkflowActor")``, ``.wait_idle()``, ``.send(…)``."""
+    from tempolite.testing.actor_system import TestActorSystem
+
+    return TestActorSystem(tempolite_engines)

@@ -11,6 +11,28 @@ if TYPE_CHECKING:
     from tempolite.testing.actor_system import TestActorSystem
     from tempolite.testing.clock import TestClock
     from tempolite.testing.engines import Engines, TestedEngine
+    from tempolite.testing.leaks import Belongings
+
+
+_BEFORE: pytest.StashKey[Belongings] = pytest.StashKey()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
+    """Looks at what there is before a test that uses an engine, and again when all its fixtures are done."""
+    is_ours = "tempolite_engines" in (*request.fixturenames, fixturedef.argname)
+    if request.scope != "function" or not is_ours or _BEFORE in request.node.stash:
+        return
+    from tempolite.testing.leaks import Belongings
+
+    before = request.node.stash[_BEFORE] = Belongings.now()
+    # The first that is added is the last that is called.
+    request.node.addfinalizer(lambda: _fail_for(before.added()))
+
+
+def _fail_for(left: list[str]) -> None:
+    if left:
+        pytest.fail("the test left behind:\n  " + "\n  ".join(left), pytrace=False)
 
 
 @pytest.fixture

@@ -9,11 +9,14 @@ moves the time, and one that was told to end has the time to do so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tempolite.actors.clock import MICROS_PER_S, Clock, SystemClock, VirtualClock
 from tempolite.actors.dispatcher import ThreadDispatcher, TimerHandle, Timers, contained
 from tempolite.actors.stillness import Stillness, Work
+
+if TYPE_CHECKING:
+    from tempolite.actors.overhearing import Overhearing
 
 ROUNDING_US = 0.5
 """Seconds as floats are not whole microseconds: what is due within half of one is due."""
@@ -129,6 +132,10 @@ class DispatcherOfPools:
     def may_sleep(self) -> bool:
         """Whether who appended must call ``wake``."""
         return self._dispatcher.may_sleep
+
+    @property
+    def ears(self) -> Overhearing | None:
+        return self._dispatcher.ears
 
     def call_at(self, monotonic_s: float, callback: Callable[[], None]) -> TimerHandle:
         """Calls back at that time of its clock, or when as much time has really passed."""

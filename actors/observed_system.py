@@ -8,10 +8,11 @@ from typing import Any
 from tempolite.actors.actor import Actor, receives
 from tempolite.actors.clock import Clock
 from tempolite.actors.database_file import DatabaseFile
-from tempolite.actors.dispatcher import Dispatcher, SeededDispatcher, ThreadDispatcher
+from tempolite.actors.dispatcher import Dispatcher, ThreadDispatcher
 from tempolite.actors.futures import Reply
 from tempolite.actors.messages import RunSideEffect
 from tempolite.actors.observed_dispatcher import ObservedDispatcher, VirtualTimeDispatcher
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tempolite.actors.side_effects import SideEffectActor
 from tempolite.actors.stillness import Stillness, Work
 from tempolite.actors.system import ActorSystem

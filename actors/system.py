@@ -16,7 +16,7 @@ from tempolite.actors.clock import Clock
 from tempolite.actors.controls import GiveUp
 from tempolite.actors.database_file import DatabaseFile
 from tempolite.actors.directory import Directory
-from tempolite.actors.dispatcher import Dispatcher, SeededDispatcher, ThreadDispatcher, check_is_outside
+from tempolite.actors.dispatcher import Dispatcher, ThreadDispatcher, check_is_outside
 from tempolite.actors.futures import Reply
 from tempolite.actors.gateway import GatewayActor
 from tempolite.actors.live_schedule import COMMANDS
@@ -39,6 +39,7 @@ from tempolite.actors.running_marks import RunningMarks, marks_path
 from tempolite.actors.saga_coordinator import SagaCoordinator
 from tempolite.actors.schedule_store import ScheduleStore
 from tempolite.actors.scheduler import SchedulerActor
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tempolite.actors.side_effects import SideEffectActor
 from tempolite.actors.supervisor import Perform, Supervisor
 from tempolite.actors.system_options import SystemOptions

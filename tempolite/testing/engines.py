@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tempolite.actors.dispatcher import SeededDispatcher, ThreadDispatcher
+from tempolite.actors.dispatcher import ThreadDispatcher
 from tempolite.actors.futures import Reply
 from tempolite.actors.observed_system import ObservedSystem
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tempolite.actors.stillness import Stillness
 from tempolite.actors.system import ActorSystem
 from tempolite.actors.system_options import SystemOptions

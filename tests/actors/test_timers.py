@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tempolite.actors.clock import MICROS_PER_S, VirtualClock
-from tempolite.actors.dispatcher import SeededDispatcher
 from tempolite.actors.messages import CancelTimer, Deliver, ForgetTimers, SetTimer
 from tempolite.actors.timers import TimerActor
 from tempolite.core.identifiers import WorkflowId

@@ -18,8 +18,8 @@ from pykka._envelope import Envelope
 from tempolite.actors.actor import Actor
 from tempolite.actors.dispatcher import Dispatcher, TimerHandle
 
-Hear = Callable[[Actor | None, Actor, Any], None]
-"""Told the sender (None for who is no actor), the receiver and the message; from any thread, in order."""
+Hear = Callable[[Actor | str, Actor, Any], None]
+"""Told the sender (the name of its thread where it is no actor), the receiver and the message, in order."""
 
 
 class Overhearing:
@@ -54,7 +54,8 @@ class Overhearing:
     def note(self, receiver: Actor, letter: Any) -> None:
         """A letter is in the receiver's mail now."""
         message = letter.message if type(letter) is Envelope else letter
-        self._hear(getattr(self._now, "speaker", None), receiver, message)
+        sender = getattr(self._now, "speaker", None) or threading.current_thread().name
+        self._hear(sender, receiver, message)
 
     @contextmanager
     def as_speaker(self, actor: Actor) -> Iterator[None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ class SeededOrder:
         self.seed = seed
         self.random = random.Random(seed)
         self._dispatchers: list[SeededDispatcher] = []
+        # A test may have threads of its own; one of them at a time runs actors.
+        self._lock = threading.RLock()
 
     def join(self, dispatcher: SeededDispatcher) -> None:
         """From now on it is asked, too, what it has to do."""
@@ -50,6 +53,10 @@ class SeededOrder:
 
     def step(self, *, advance_time: bool = True, until_s: float | None = None) -> bool:
         """Handles one message, hook or timer; False when there is none, or none before ``until_s``."""
+        with self._lock:
+            return self._step(advance_time, until_s)
+
+    def _step(self, advance_time: bool, until_s: float | None) -> bool:
         # One that is running an actor right now, which has come here by another engine, must not run two.
         free = [each for each in self._dispatchers if not each.is_current_thread()]
         choices = sum(each.choices for each in free)
@@ -62,6 +69,15 @@ class SeededOrder:
                 break
             pick -= each.choices
         return True
+
+    def run_for(self, seconds: float, clock: VirtualClock) -> None:
+        """Moves the clock by so many seconds, and handles all that is there now and falls due meanwhile."""
+        until_s = clock.monotonic_s() + seconds
+        while self.step(until_s=until_s):
+            pass
+        clock.advance(max(0.0, until_s - clock.monotonic_s()))
+        while self.step(advance_time=False):
+            pass
 
     def _fire_next_timer(
         self, free: list[SeededDispatcher], advance_time: bool, until_s: float | None
@@ -105,7 +121,7 @@ class SeededDispatcher:
         self.may_sleep = False
         self._timers = Timers()
         self._hooks: list[Callable[[], None]] = []
-        self._is_running = False
+        self._running_thread: int | None = None
         self._killed: BaseException | None = None
         self.order.join(self)
 
@@ -113,16 +129,19 @@ class SeededDispatcher:
         """Never asleep: the caller's thread runs everything."""
 
     def call_at(self, monotonic_s: float, callback: Callable[[], None]) -> TimerHandle:
+        """Calls back at that virtual time."""
         return self._timers.add(monotonic_s, callback)
 
     def before_sleep(self, hook: Callable[[], None], *, is_last: bool = False) -> None:
+        """Runs ``hook`` once, before or after any mail that is there."""
         self._hooks.append(hook)
 
     def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
+        """Refused: nothing but the seed decides what comes next."""
         raise NotImplementedError("a seeded dispatcher has no I/O: use queues of kind 'inline'")
 
     def unwatch(self, fd: int) -> None:
-        pass
+        """Nothing is watched."""
 
     def start(self) -> None:
         """Nothing to start."""
@@ -140,7 +159,8 @@ class SeededDispatcher:
         self._killed = error
 
     def is_current_thread(self) -> bool:
-        return self._is_running
+        """Whether the caller is one of its actors, or called by one."""
+        return self._running_thread == threading.get_ident()
 
     def wait(self, reply: Reply[Any], timeout: float | None) -> Any:
         """Runs actors until the reply is there, or until so many seconds have passed in virtual time.
@@ -167,7 +187,9 @@ class SeededDispatcher:
 
     def step(self, *, advance_time: bool = True, until_s: float | None = None) -> bool:
         """Handles one message, hook or timer; False when there is none."""
-        assert not self._is_running, "an actor waits for another one: that can't end in a single thread"
+        assert not self.is_current_thread(), (
+            "an actor waits for another one: that can't end in a single thread"
+        )
         return self.order.step(advance_time=advance_time, until_s=until_s)
 
     # ── what the order asks ─────────────────────────────────────────────────────────────────────────────
@@ -179,14 +201,14 @@ class SeededDispatcher:
 
     def run(self, pick: int) -> None:
         """Handles one of them."""
-        self._is_running = True
+        self._running_thread = threading.get_ident()
         try:
             if pick < len(self.ready):
                 self.ready.pop(pick).handle_next()
             else:
                 self._hooks.pop(pick - len(self.ready))()
         finally:
-            self._is_running = False
+            self._running_thread = None
 
     def next_timer_s(self) -> float:
         """Seconds from now until the next timer; infinite without any."""
@@ -198,11 +220,11 @@ class SeededDispatcher:
         handle = self._timers.pop_due(self.clock.monotonic_s())
         if handle is None:
             return
-        self._is_running = True
+        self._running_thread = threading.get_ident()
         try:
             handle.callback()
         finally:
-            self._is_running = False
+            self._running_thread = None
 
     def _give_up(self, until_s: float | None) -> None:
         if until_s is None or not isinstance(self.clock, VirtualClock):

@@ -79,7 +79,7 @@ class ActorSystem:
         wait_for_orphans(self.file.workers_lock_path)
         self.supervisor = Supervisor(self._options.on_failure)
         failure = {"on_actor_failure": self.supervisor.on_child_failure}
-        self.persistence = PersistenceActor(self.file, on_fatal=self._options.on_failure, **failure)
+        self.persistence = self._make_writer(on_fatal=self._options.on_failure, **failure)
         self.side_effects = self._make_side_effects(**failure)
         self.sagas = SagaCoordinator(on_actor_failure=self.supervisor.on_child_failure)
         limits = {queue.name: queue.max_runs for queue in self._options.queues if queue.max_runs is not None}
@@ -117,6 +117,9 @@ class ActorSystem:
         if seed is None:
             return ThreadDispatcher("tempolite-actors", clock)
         return SeededDispatcher(seed, clock)  # type: ignore[arg-type]
+
+    def _make_writer(self, **options: Any) -> PersistenceActor:
+        return PersistenceActor(self.file, **options)
 
     def _make_side_effects(self, **options: Any) -> SideEffectActor:
         return SideEffectActor(self._options.interpreter, is_inline=self._options.seed is not None, **options)

@@ -93,6 +93,7 @@ class Lifecycle(Port):
         if debug or is_under_pytest():
             self._services.guard = Guard(eyes, refuses=debug)
         self._seed: int | None = None
+        self._random_bytes: Callable[[int], bytes] = os.urandom
         self._phase = Phase.NEW
         self._lifecycle = LifeLock()
         self._close_asked_s: float | None = None
@@ -221,7 +222,7 @@ class Lifecycle(Port):
             raise
 
     def _open(self) -> None:
-        self._file = DatabaseFile(self._path, LAYOUT, wait_for_lock=self._wait_for_lock)
+        self._file = self._open_file()
         settings: dict[str, int | str | None] = {"payload_limit": self._payload_limit}
         options = SystemOptions(
             queues=self._queues.values(),
@@ -248,6 +249,9 @@ class Lifecycle(Port):
             self._stop_watchdog()
             self._file.close()
             raise
+
+    def _open_file(self) -> DatabaseFile:
+        return DatabaseFile(self._path, LAYOUT, wait_for_lock=self._wait_for_lock)
 
     def _make_system(self, options: SystemOptions) -> ActorSystem:
         return ActorSystem(self._file, options)

@@ -135,6 +135,7 @@ class DispatcherOfPools:
 
     @property
     def ears(self) -> Overhearing | None:
+        """Hears what its actors tell one another; None where nobody listens."""
         return self._dispatcher.ears
 
     def call_at(self, monotonic_s: float, callback: Callable[[], None]) -> TimerHandle:

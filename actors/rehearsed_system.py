@@ -17,7 +17,7 @@ from tempolite.actors.observed_system import ObservedSystem
 from tempolite.actors.persistence import PersistenceActor
 from tempolite.actors.seeded_dispatcher import SeededDispatcher, SeededOrder
 from tempolite.actors.stillness import Stillness
-from tempolite.actors.system import SystemOptions
+from tempolite.actors.system_options import SystemOptions
 from tempolite.actors.turn_writer import TurnWriter
 from tempolite.core.queues import Queue
 

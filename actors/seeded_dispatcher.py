@@ -18,7 +18,7 @@ from tempolite.actors.actor import Actor
 from tempolite.actors.clock import Clock, VirtualClock
 from tempolite.actors.dispatcher import TimerHandle, Timers
 from tempolite.actors.futures import Reply
-from tempolite.errors import Deadlock
+from tempolite.errors import Deadlock, InvalidState
 
 if TYPE_CHECKING:
     from tempolite.actors.overhearing import Overhearing
@@ -39,8 +39,7 @@ class SeededOrder:
         self.seed = seed
         self.random = random.Random(seed)
         self._dispatchers: list[SeededDispatcher] = []
-        # A test may have threads of its own; one of them at a time runs actors.
-        self._lock = threading.RLock()
+        self._home = threading.get_ident()
 
     def join(self, dispatcher: SeededDispatcher) -> None:
         """From now on it is asked, too, what it has to do."""
@@ -53,10 +52,11 @@ class SeededOrder:
 
     def step(self, *, advance_time: bool = True, until_s: float | None = None) -> bool:
         """Handles one message, hook or timer; False when there is none, or none before ``until_s``."""
-        with self._lock:
-            return self._step(advance_time, until_s)
-
-    def _step(self, advance_time: bool, until_s: float | None) -> bool:
+        if not self.is_at_home:
+            raise InvalidState(
+                f"under seed {self.seed} the engine runs in the thread that seeded it, while the test waits "
+                "there; this is another thread, which may only tell it something"
+            )
         # One that is running an actor right now, which has come here by another engine, must not run two.
         free = [each for each in self._dispatchers if not each.is_current_thread()]
         choices = sum(each.choices for each in free)
@@ -69,6 +69,11 @@ class SeededOrder:
                 break
             pick -= each.choices
         return True
+
+    @property
+    def is_at_home(self) -> bool:
+        """Whether the caller is in the thread that runs all actors: workflow code can't change threads."""
+        return threading.get_ident() == self._home
 
     def run_for(self, seconds: float, clock: VirtualClock) -> None:
         """Moves the clock by so many seconds, and handles all that is there now and falls due meanwhile."""
@@ -121,7 +126,7 @@ class SeededDispatcher:
         self.may_sleep = False
         self._timers = Timers()
         self._hooks: list[Callable[[], None]] = []
-        self._running_thread: int | None = None
+        self._is_running = False
         self._killed: BaseException | None = None
         self.order.join(self)
 
@@ -160,7 +165,7 @@ class SeededDispatcher:
 
     def is_current_thread(self) -> bool:
         """Whether the caller is one of its actors, or called by one."""
-        return self._running_thread == threading.get_ident()
+        return self._is_running and self.order.is_at_home
 
     def wait(self, reply: Reply[Any], timeout: float | None) -> Any:
         """Runs actors until the reply is there, or until so many seconds have passed in virtual time.
@@ -187,9 +192,7 @@ class SeededDispatcher:
 
     def step(self, *, advance_time: bool = True, until_s: float | None = None) -> bool:
         """Handles one message, hook or timer; False when there is none."""
-        assert not self.is_current_thread(), (
-            "an actor waits for another one: that can't end in a single thread"
-        )
+        assert not self.is_current_thread(), "an actor waits for another one: in one thread that never ends"
         return self.order.step(advance_time=advance_time, until_s=until_s)
 
     # ── what the order asks ─────────────────────────────────────────────────────────────────────────────
@@ -201,14 +204,14 @@ class SeededDispatcher:
 
     def run(self, pick: int) -> None:
         """Handles one of them."""
-        self._running_thread = threading.get_ident()
+        self._is_running = True
         try:
             if pick < len(self.ready):
                 self.ready.pop(pick).handle_next()
             else:
                 self._hooks.pop(pick - len(self.ready))()
         finally:
-            self._running_thread = None
+            self._is_running = False
 
     def next_timer_s(self) -> float:
         """Seconds from now until the next timer; infinite without any."""
@@ -220,11 +223,11 @@ class SeededDispatcher:
         handle = self._timers.pop_due(self.clock.monotonic_s())
         if handle is None:
             return
-        self._running_thread = threading.get_ident()
+        self._is_running = True
         try:
             handle.callback()
         finally:
-            self._running_thread = None
+            self._is_running = False
 
     def _give_up(self, until_s: float | None) -> None:
         if until_s is None or not isinstance(self.clock, VirtualClock):

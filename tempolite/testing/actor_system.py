@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tempolite.actors.actor import Actor
-from tempolite.errors import InvalidArguments, WorkflowNotFound
+from tempolite.actors.rehearsed_system import Rehearsal
+from tempolite.actors.seeded_dispatcher import SeededOrder
+from tempolite.errors import InvalidArguments, InvalidState, WorkflowNotFound
 from tempolite.testing.engines import Engines
+from tempolite.testing.message_log import MessageLog
 
 if TYPE_CHECKING:
     import pykka
@@ -20,12 +24,42 @@ class TestActorSystem:
 
     Args:
         engines: of the test.
+        note: takes a topic and a text for the report of a failed test.
     """
 
     __test__ = False
 
-    def __init__(self, engines: Engines) -> None:
+    def __init__(self, engines: Engines, note: Callable[[str, str], None]) -> None:
         self.engines = engines
+        self._note = note
+        self._taker = engines.listen()
+
+    def seeded(self, seed: int) -> None:
+        """Has all actors of the test's engines run in the test's own thread, in an order drawn from the seed.
+
+        The engines do nothing by themselves: they go on while the test calls one of them, until the call
+        has its answer. Activities and side effects run there, too, whatever their queue; each turn of a run
+        has a commit of its own; time is virtual, and moves when nothing else is left to do. The same seed
+        gives the same run, message by message.
+
+        Raises:
+            InvalidState: the test has made an engine already.
+            InvalidArguments: the seed is no int.
+        """
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            raise InvalidArguments(f"seed is {seed!r}, expected an int")
+        if self.engines.made:
+            raise InvalidState(
+                f"actor_system.seeded({seed}) comes too late: the test has made an engine already; ask for "
+                "tempolite_factory in place of tempolite_engine, and call it after this"
+            )
+        self.engines.rehearse(Rehearsal(SeededOrder(seed)))
+        self._note("seed", f"actor_system was seeded with {seed}")
+
+    @property
+    def messages(self) -> MessageLog:
+        """What passed between the actors so far, in the order in which it was sent; prints as a log."""
+        return self._taker.log
 
     def refs(self, kind: str | type[Actor]) -> list[pykka.ActorRef[Any]]:
         """References of the actors of a class, or of the name of one; of engines that are open.

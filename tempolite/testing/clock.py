@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from tempolite.actors.clock import MICROS_PER_S, VirtualClock
+from tempolite.actors.seeded_dispatcher import SeededOrder
 from tempolite.actors.stillness import Stillness
 from tempolite.errors import InvalidArguments
 
@@ -28,6 +29,8 @@ class TestClock:
     def __init__(self) -> None:
         self.virtual = VirtualClock()
         self.stillness = Stillness(self.virtual)
+        self.order: SeededOrder | None = None
+        """Runs the engines, where the test has seeded them."""
 
     def now(self) -> datetime:
         """The time, UTC."""
@@ -47,4 +50,7 @@ class TestClock:
         is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
         if not is_number or not 0 <= seconds < float("inf"):
             raise InvalidArguments(f"advance() got {span!r}, expected a timedelta or seconds from 0")
-        self.stillness.advance(round(seconds * MICROS_PER_S))
+        if self.order is not None:
+            self.order.run_for(seconds, self.virtual)
+        else:
+            self.stillness.advance(round(seconds * MICROS_PER_S))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from tempolite.testing.actor_system import TestActorSystem
     from tempolite.testing.clock import TestClock
+    from tempolite.testing.crash_points import CrashedRun, Scenario
     from tempolite.testing.engines import Engines, TestedEngine
     from tempolite.testing.leaks import Belongings
 
@@ -34,6 +36,9 @@ def _fail_for(left: list[str]) -> None:
     if left:
         pytest.fail("the test left behind:\n  " + "\n  ".join(left), pytrace=False)
 
+_NOTES = pytest.StashKey[dict[str, str]]()
+"""What a failed test's report adds, by topic."""
+
 
 @pytest.fixture
 def tempolite_settings() -> dict[str, Any]:
@@ -55,6 +60,8 @@ def tempolite_engines(
     engines = Engines(
         tempolite_settings, lambda: str(tmp_path_factory.mktemp("tempolite") / "engine.db"), clock
     )
+    if "actor_system" in request.fixturenames:
+        engines.listen()
     yield engines
     engines.close()
 
@@ -87,8 +94,35 @@ def tempolite_clock() -> TestClock:
 
 
 @pytest.fixture
-def actor_system(tempolite_engines: Engines) -> TestActorSystem:
-    """The actors of the test's engines: ``.refs("WorkflowActor")``, ``.wait_idle()``, ``.send(…)``."""
+def actor_system(request: pytest.FixtureRequest, tempolite_engines: Engines) -> TestActorSystem:
+    """The actors of the test's engines: ``.refs("WorkflowActor")``, ``.messages``, ``.seeded(seed)`` …"""
     from tempolite.testing.actor_system import TestActorSystem
 
-    return TestActorSystem(tempolite_engines)
+    return TestActorSystem(tempolite_engines, partial(_note, request.node))
+
+
+@pytest.fixture
+def tempolite_crash_points(
+    request: pytest.FixtureRequest, tempolite_engines: Engines
+) -> Callable[[Scenario], Iterator[CrashedRun]]:
+    """``for run in tempolite_crash_points(scenario)``: killed after each of its commits, and reopened."""
+    from tempolite.testing.crash_points import CrashPoints
+
+    return CrashPoints(tempolite_engines, partial(_note, request.node))
+
+
+# ── what the report of a failed test says ───────────────────────────────────────────────────────────────
+
+
+def _note(item: pytest.Item, topic: str, text: str) -> None:
+    item.stash.setdefault(_NOTES, {})[topic] = text
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Says how to have a failed test happen again."""
+    report = yield
+    notes = "\n".join(filter(None, item.stash.get(_NOTES, {}).values()))
+    if report.failed and notes:
+        report.sections.append(("tempolite", notes))
+    return report

@@ -70,7 +70,7 @@ def family(dispatcher: Any) -> tuple[Talker, Talker, list[tuple[str, str, Any]]]
 
 
 def test_every_message_is_heard_with_its_sender() -> None:
-    """What is sent at once, at the end of a round and by a timer; what comes from outside has its thread's name."""
+    """What is sent at once, at the end of a round and by a timer; an outsider is called by his thread."""
     dispatcher = SeededDispatcher(seed=1)
     first, second, said = family(dispatcher)
 

@@ -10,6 +10,7 @@ import pytest
 # pytester forgets modules that were first imported within it; C libraries don't bear being loaded again.
 import tempolite.testing.actor_system
 import tempolite.testing.clock
+import tempolite.testing.crash_points
 import tempolite.testing.engines
 import tempolite.testing.leaks  # noqa: F401
 from tests.engine.conftest import hang_guard  # noqa: F401 - a fixture

@@ -36,6 +36,7 @@ def _fail_for(left: list[str]) -> None:
     if left:
         pytest.fail("the test left behind:\n  " + "\n  ".join(left), pytrace=False)
 
+
 _NOTES = pytest.StashKey[dict[str, str]]()
 """What a failed test's report adds, by topic."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 from tempolite.actors.actor import LATER, receives
@@ -113,14 +114,14 @@ class ActivityPool(AttemptsUnderWay):
         return LATER
 
     @receives(ShutDown)
-    def on_shut_down(self, _message: ShutDown) -> Any:
+    def on_shut_down(self, message: ShutDown) -> Any:
         """Ends every worker; answers when the last one is gone."""
         self._is_draining = True
         self._gone_reply = self.reply_to
         self._gate.close()
         self._clearances.close()
         self._stall_watch.close()
-        self._crew.dismiss(self.dispatcher)
+        self._crew.dismiss(self.dispatcher, kills_idle=message.kills_idle)
         self.on_change()
         return LATER
 
@@ -130,6 +131,15 @@ class ActivityPool(AttemptsUnderWay):
         """Workers at most, attempts under way, attempts waiting."""
         running = self._crew.running
         return self._crew.workers_max, running, len(self._waiting) + self._crew.given - running
+
+    def under_way(self) -> Iterator[tuple[Seat, Attempt]]:
+        """What workers have, and who has it."""
+        return ((seat, attempt) for seat in self._crew for attempt in list(seat.attempts.values()))
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether attempts wait for a worker, a rate or their clearance."""
+        return bool(self._waiting)
 
     @property
     def workers_lost(self) -> int:

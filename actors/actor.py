@@ -229,6 +229,8 @@ class Actor(pykka.Actor):
     def launch(self, dispatcher: Dispatcher) -> ActorRef[Self]:
         """Starts the actor on a dispatcher (``start`` is Pykka's, which registers globally)."""
         self.dispatcher = dispatcher
+        if dispatcher.ears is not None:
+            dispatcher.ears.attend(self)
         self._start_actor_loop()
         return self.actor_ref
 

@@ -47,6 +47,10 @@ class VirtualClock:
     def monotonic_s(self) -> float:
         return (self._now_us - self._start_us) / MICROS_PER_S
 
+    def rewind(self) -> None:
+        """Begins again; for a world in which nothing has happened yet."""
+        self._now_us = self._start_us
+
     def advance(self, seconds: float) -> None:
         """Moves both clocks forward."""
         if seconds < 0:

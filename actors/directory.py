@@ -373,6 +373,10 @@ class Directory(Recovery):
 
     # ── closing ──────────────────────────────────────────────────────────────────────────
 
+    def live_actors(self) -> list[Actor]:
+        """Runs that are in memory."""
+        return [live.actor for live in self._residents.live.values()]
+
     def close(self, error: Exception | None = None) -> None:
         """Ends every live run without recording anything; runs in the dispatcher's thread."""
         self._closed = error or EngineClosed("the engine was closed")

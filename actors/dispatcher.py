@@ -1,4 +1,4 @@
-"""Who runs the actors: one thread for all that have mail, or, in tests, a seed that picks the order.
+"""Who runs the actors: one thread for all that have mail (in tests, a seed: ``seeded_dispatcher.py``).
 
 A dispatcher is a small reactor. Its thread sleeps in ``epoll`` on the file descriptors of the workers, the
 next timer, and a wake-up descriptor that other threads write to when they post mail. Each time round:
@@ -18,18 +18,21 @@ import heapq
 import itertools
 import logging
 import os
-import random
 import select
 import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tempolite.actors.actor import Actor
-from tempolite.actors.clock import Clock, VirtualClock
+from tempolite.actors.clock import Clock
 from tempolite.actors.futures import Reply, enter_round
 from tempolite.errors import NotAllowedInWorkflow
+
+if TYPE_CHECKING:
+    from tempolite.actors.overhearing import Overhearing
+    from tempolite.actors.seeded_dispatcher import SeededDispatcher
 
 logger = logging.getLogger("tempolite")
 
@@ -59,8 +62,16 @@ class Dispatcher(Protocol):
     clock: Clock
     ready: Any
     """Has an ``append`` that takes an actor once for each letter in its inbox; from any thread."""
-    may_sleep: bool
-    """Whether who appended must call ``wake``."""
+
+    @property
+    def may_sleep(self) -> bool:
+        """Whether who appended must call ``wake``."""
+        ...
+
+    @property
+    def ears(self) -> Overhearing | None:
+        """Hears what its actors tell one another; None where nobody listens."""
+        ...
 
     def wake(self) -> None:
         """There is mail."""
@@ -90,7 +101,7 @@ class Dispatcher(Protocol):
         ...
 
 
-class _Timers:
+class Timers:
     """Calls in the order of their due times; equal times in the order they were made."""
 
     def __init__(self) -> None:
@@ -98,16 +109,19 @@ class _Timers:
         self._count = itertools.count()
 
     def add(self, due_s: float, callback: Callable[[], None]) -> TimerHandle:
+        """One more call."""
         handle = TimerHandle(callback)
         heapq.heappush(self._heap, (due_s, next(self._count), handle))
         return handle
 
     def next_due_s(self) -> float | None:
+        """When the next one is due; None when there is none."""
         while self._heap and self._heap[0][2].is_cancelled:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def pop_due(self, now_s: float) -> TimerHandle | None:
+        """Takes out the first one that is due by then."""
         due = self.next_due_s()
         if due is None or due > now_s:
             return None
@@ -130,12 +144,14 @@ def check_is_outside(dispatcher: ThreadDispatcher | SeededDispatcher) -> None:
 class ThreadDispatcher:
     """Runs its actors in one thread of its own."""
 
+    ears: Overhearing | None = None
+
     def __init__(self, name: str, clock: Clock) -> None:
         self.clock = clock
         self._name = name
         self.ready: deque[Actor] = deque()
         self.may_sleep = False
-        self._timers = _Timers()
+        self._timers = Timers()
         self._hooks: list[Callable[[], None]] = []
         self._last_hooks: list[Callable[[], None]] = []
         self._watched: dict[int, Callable[[int], None]] = {}
@@ -213,22 +229,25 @@ class ThreadDispatcher:
 
     def _run_due_timers(self) -> None:
         while (handle := self._timers.pop_due(self.clock.monotonic_s())) is not None:
-            _contained(handle.callback)
+            contained(handle.callback)
 
     def _run_hooks(self) -> None:
         hooks, self._hooks, self._last_hooks = self._hooks + self._last_hooks, [], []
         for hook in hooks:
-            _contained(hook)
+            contained(hook)
 
     def _poll(self) -> None:
         self.may_sleep = True
         events = self._epoll.poll(self._sleep_s())
         self.may_sleep = False
+        self._handle(events)
+
+    def _handle(self, events: list[tuple[int, int]]) -> None:
         for fd, mask in events:
             if fd == self._wake_fd:
                 os.eventfd_read(fd)
             elif (callback := self._watched.get(fd)) is not None:
-                _contained(lambda callback=callback, mask=mask: callback(mask))  # type: ignore[misc]
+                contained(lambda callback=callback, mask=mask: callback(mask))  # type: ignore[misc]
 
     def _sleep_s(self) -> float:
         if self.ready or self._hooks or self._last_hooks or self._is_stopping:
@@ -239,103 +258,8 @@ class ThreadDispatcher:
         return min(POLL_MAX_S, max(0.0, due - self.clock.monotonic_s()))
 
 
-class SeededDispatcher:
-    """Runs all actors in the caller's thread, in an order drawn from a seed.
-
-    Same seed, same order: what an actor does depends on nothing else, so a failure replays exactly. Time is
-    virtual and moves only when nobody has mail. Mail of one actor stays in order; between actors any order
-    can come.
-    """
-
-    def __init__(self, seed: int, clock: VirtualClock | None = None) -> None:
-        self.clock: Clock = clock or VirtualClock()
-        self.seed = seed
-        self._random = random.Random(seed)
-        self.ready: list[Actor] = []
-        self.may_sleep = False
-        self._timers = _Timers()
-        self._hooks: list[Callable[[], None]] = []
-        self._is_running = False
-
-    def wake(self) -> None:
-        """Never asleep: the caller's thread runs everything."""
-
-    def call_at(self, monotonic_s: float, callback: Callable[[], None]) -> TimerHandle:
-        return self._timers.add(monotonic_s, callback)
-
-    def before_sleep(self, hook: Callable[[], None], *, is_last: bool = False) -> None:
-        self._hooks.append(hook)
-
-    def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
-        raise NotImplementedError("a seeded dispatcher has no I/O: use queues of kind 'inline'")
-
-    def unwatch(self, fd: int) -> None:
-        pass
-
-    def start(self) -> None:
-        """Nothing to start."""
-
-    def stop(self, timeout_s: float) -> bool:
-        self.ready.clear()
-        return True
-
-    def is_current_thread(self) -> bool:
-        return self._is_running
-
-    def wait(self, reply: Reply[Any], timeout: float | None) -> Any:
-        """Runs actors until the reply is there.
-
-        Raises:
-            RuntimeError: nobody can run any more, and the reply isn't there: a deadlock.
-        """
-        while not reply.is_set:
-            if not self.step():
-                raise RuntimeError(f"deadlock under seed {self.seed}: no actor has mail, no timer is set")
-        return reply.get(timeout=0)
-
-    def run_until_idle(self, *, advance_time: bool = True) -> int:
-        """Runs until nobody has mail (and, unless told, no timer is left); returns the messages handled."""
-        count = 0
-        while self.step(advance_time=advance_time):
-            count += 1
-        return count
-
-    def step(self, *, advance_time: bool = True) -> bool:
-        """Handles one message, hook or timer; False when there is none."""
-        assert not self._is_running, "an actor waits for another one: that can't end in a single thread"
-        self._is_running = True
-        try:
-            return self._step(advance_time)
-        finally:
-            self._is_running = False
-
-    def _step(self, advance_time: bool) -> bool:
-        choices = len(self.ready) + len(self._hooks)
-        if choices:
-            pick = self._random.randrange(choices)
-            if pick < len(self.ready):
-                self.ready.pop(pick).handle_next()
-            else:
-                self._hooks.pop(pick - len(self.ready))()
-            return True
-        return self._fire_next_timer(advance_time)
-
-    def _fire_next_timer(self, advance_time: bool) -> bool:
-        due = self._timers.next_due_s()
-        if due is None:
-            return False
-        ahead_s = due - self.clock.monotonic_s()
-        if ahead_s > 0:
-            if not advance_time or not isinstance(self.clock, VirtualClock):
-                return False
-            self.clock.advance(ahead_s + 1e-6)
-        handle = self._timers.pop_due(self.clock.monotonic_s())
-        if handle is not None:
-            handle.callback()
-        return True
-
-
-def _contained(call: Callable[[], None]) -> None:
+def contained(call: Callable[[], None]) -> None:
+    """Calls it; what it raises is logged, and goes no further."""
     try:
         call()
     except BaseException:

@@ -487,7 +487,13 @@ class Drain(Message, frozen=True):
 
 
 class ShutDown(Message, frozen=True):
-    """End every worker, kill what still runs; answered when all are gone."""
+    """End every worker, kill what still runs; answered when all are gone.
+
+    Attributes:
+        kills_idle: kill those as well that have nothing to do.
+    """
+
+    kills_idle: bool = False
 
 
 # ── to the side-effect actor ────────────────────────────────────────────────────────────────────────────

@@ -20,7 +20,7 @@ from typing import Any
 import pykka
 
 from tempolite.actors.actor import LATER, Actor, receives, tell_if_alive
-from tempolite.actors.clock import MICROS_PER_S
+from tempolite.actors.clock import MICROS_PER_S, VirtualClock
 from tempolite.actors.controls import Cancel, GiveUp, ToRun
 from tempolite.actors.futures import Reply
 from tempolite.actors.live_schedule import (
@@ -301,14 +301,17 @@ class SchedulerActor(Actor):
             self._go_on(live)
 
     def _sleep(self, live: LiveSchedule) -> None:
-        state, wait_s = live.state, LOOK_AGAIN_S
+        state = live.state
         if state is None or live.change is not None or (state.is_paused and not state.unstarted):
             self._wake_in(None, live)
             return
+        # Virtual time is never set: there is nothing to look again for, but at what is stalled.
+        is_looked_at = live.is_stalled or type(self.dispatcher.clock) is not VirtualClock
+        waits_s = [LOOK_AGAIN_S] if is_looked_at else []
         ahead_us = 0 if state.next_due is None else state.next_due - self.dispatcher.clock.now_us()
         if ahead_us > 0:
-            wait_s = min(wait_s, ahead_us / MICROS_PER_S)
-        self._wake_in(wait_s, live)
+            waits_s.append(ahead_us / MICROS_PER_S)
+        self._wake_in(min(waits_s, default=None), live)
 
     def _wake_in(self, wait_s: float | None, live: LiveSchedule) -> None:
         if live.wake_up is not None:

@@ -56,6 +56,11 @@ class Supervisor(Actor):
         actor.launch(dispatcher)
         self._children.append(Child(actor, dispatcher))
 
+    @property
+    def children(self) -> list[Actor]:
+        """Those that it started, in order."""
+        return [child.actor for child in self._children]
+
     def stop_children(self) -> None:
         """Stops them in reverse order; their dispatchers must not be running them any more."""
         while self._children:

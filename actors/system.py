@@ -12,10 +12,11 @@ from typing import Any
 import pykka
 
 from tempolite.actors.activity_pool import ActivityPool
+from tempolite.actors.clock import Clock
 from tempolite.actors.controls import GiveUp
 from tempolite.actors.database_file import DatabaseFile
 from tempolite.actors.directory import Directory
-from tempolite.actors.dispatcher import SeededDispatcher, ThreadDispatcher, check_is_outside
+from tempolite.actors.dispatcher import Dispatcher, ThreadDispatcher, check_is_outside
 from tempolite.actors.futures import Reply
 from tempolite.actors.gateway import GatewayActor
 from tempolite.actors.live_schedule import COMMANDS
@@ -38,6 +39,7 @@ from tempolite.actors.running_marks import RunningMarks, marks_path
 from tempolite.actors.saga_coordinator import SagaCoordinator
 from tempolite.actors.schedule_store import ScheduleStore
 from tempolite.actors.scheduler import SchedulerActor
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tempolite.actors.side_effects import SideEffectActor
 from tempolite.actors.supervisor import Perform, Supervisor
 from tempolite.actors.system_options import SystemOptions
@@ -67,11 +69,7 @@ class ActorSystem:
     def __init__(self, file: DatabaseFile, options: SystemOptions) -> None:
         self.file = file
         self._options = options
-        self._dispatcher: ThreadDispatcher | SeededDispatcher
-        if options.seed is None:
-            self._dispatcher = ThreadDispatcher("tempolite-actors", options.clock)
-        else:
-            self._dispatcher = SeededDispatcher(options.seed, options.clock)  # type: ignore[arg-type]
+        self._dispatcher = self._make_dispatcher(options.clock, options.seed)
         self.pools: dict[str, ActivityPool] = {}
         self._pool_refs: dict[str, pykka.ActorRef[ActivityPool]] = {}
         self.gateway: GatewayActor | None = None
@@ -81,10 +79,8 @@ class ActorSystem:
         wait_for_orphans(self.file.workers_lock_path)
         self.supervisor = Supervisor(self._options.on_failure)
         failure = {"on_actor_failure": self.supervisor.on_child_failure}
-        self.persistence = PersistenceActor(self.file, on_fatal=self._options.on_failure, **failure)
-        self.side_effects = SideEffectActor(
-            self._options.interpreter, is_inline=self._options.seed is not None, **failure
-        )
+        self.persistence = self._make_writer(on_fatal=self._options.on_failure, **failure)
+        self.side_effects = self._make_side_effects(**failure)
         self.sagas = SagaCoordinator(on_actor_failure=self.supervisor.on_child_failure)
         limits = {queue.name: queue.max_runs for queue in self._options.queues if queue.max_runs is not None}
         self.directory = Directory(
@@ -117,6 +113,20 @@ class ActorSystem:
         self.directory.actor_ref.tell(Recover())
         self.timers.actor_ref.tell(ReadTimers())
 
+    def _make_dispatcher(self, clock: Clock, seed: int | None) -> ThreadDispatcher | SeededDispatcher:
+        if seed is None:
+            return ThreadDispatcher("tempolite-actors", clock)
+        return SeededDispatcher(seed, clock)  # type: ignore[arg-type]
+
+    def _make_writer(self, **options: Any) -> PersistenceActor:
+        return PersistenceActor(self.file, **options)
+
+    def _make_side_effects(self, **options: Any) -> SideEffectActor:
+        return SideEffectActor(self._options.interpreter, is_inline=self._options.seed is not None, **options)
+
+    def _dispatcher_of_pools(self) -> Dispatcher:
+        return self._dispatcher
+
     def _add_retention(self, store: RunStore, failure: dict[str, Any]) -> None:
         if self._options.retention_us is not None:
             directory = self.directory.actor_ref
@@ -143,7 +153,7 @@ class ActorSystem:
         pool = ActivityPool(
             queue, worker_count(queue), self._worker_maker(queue), self.marks, on_actor_failure=on_failure
         )
-        self.supervisor.add(pool, self._dispatcher)
+        self.supervisor.add(pool, self._dispatcher_of_pools())
         self.pools[queue.name] = pool
         self._pool_refs[queue.name] = pool.actor_ref
 
@@ -314,7 +324,7 @@ class ActorSystem:
         if self.gateway is not None:
             self._perform(self.gateway.close)
         for pool in self.pools.values():
-            self._ask(pool.actor_ref, ShutDown())
+            self._ask(pool.actor_ref, ShutDown(kills_idle=not is_clean))
         self._dispatcher.stop(ASK_S)
         self.side_effects.shut_down(timeout_s=0.1)
         if is_clean:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tempolite.errors import ConnectionLost as ConnectionLost
     from tempolite.errors import DatabaseDamaged as DatabaseDamaged
     from tempolite.errors import DeadlineExceeded as DeadlineExceeded
+    from tempolite.errors import Deadlock as Deadlock
     from tempolite.errors import EngineClosed as EngineClosed
     from tempolite.errors import EngineCrashed as EngineCrashed
     from tempolite.errors import EngineLocked as EngineLocked
@@ -123,6 +124,7 @@ _HOMES = {
         "ConnectionLost",
         "DatabaseDamaged",
         "DeadlineExceeded",
+        "Deadlock",
         "EngineClosed",
         "EngineCrashed",
         "EngineLocked",

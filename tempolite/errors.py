@@ -10,6 +10,7 @@
     │   ├── EngineClosed                  not started, closed, or closed while waiting
     │   │   └── ConnectionLost            a client's engine ended during the call: outcome unknown
     │   ├── EngineCrashed                 dropped by a test, as SIGKILL would
+    │   ├── Deadlock (RuntimeError)       under a seed: nothing can go on, and somebody waits
     │   ├── EngineLocked                  another engine holds the file
     │   ├── UnsupportedPlatform
     │   ├── StorageError                  the file
@@ -96,6 +97,10 @@ class ConnectionLost(EngineClosed):
 
 class EngineCrashed(EngineError):
     """The engine was dropped by a test, as SIGKILL would have done."""
+
+
+class Deadlock(EngineError, RuntimeError):
+    """Under a seed: a call waits for what can never come, because nothing is left that could go on."""
 
 
 class EngineLocked(EngineError):

@@ -51,6 +51,11 @@ class Registry:
                 self._on_new(new)
         return call
 
+    def add_all_of(self, other: Registry) -> None:
+        """Makes known whatever the other one knows."""
+        for call in dict.fromkeys(other._calls.values()):
+            self.add_call(call)
+
     def _report(self, call: WorkflowCall) -> None:
         """Warns of each place in the function's code that does what belongs elsewhere; once for an engine."""
         for found in look_at(call.callable):

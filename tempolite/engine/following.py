@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
+from tempolite.actors.futures import Reply
 from tempolite.engine.listing import Event, checked_position
 from tempolite.engine.port import Port
 from tempolite.errors import EngineClosed
@@ -38,7 +39,7 @@ class Following(Port):
                 position = event.seq
             if page:
                 continue
-            if bell is None or not await bell:
+            if bell is None or not await self._await_bell(bell):
                 return
 
     def _events(self, position: int, follow: bool) -> Iterator[Event]:
@@ -53,6 +54,9 @@ class Following(Port):
                 continue
             if bell is None or not self._wait_for(bell):
                 return
+
+    async def _await_bell(self, bell: Reply[bool]) -> bool:
+        return await bell
 
     def _page(self, position: int, *, is_followed: bool) -> list[Event]:
         """What comes next; nothing where who follows outlives an engine that was closed in order."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import msgspec
@@ -51,7 +50,7 @@ class InProcess(Lifecycle):
         return StartRun(WorkflowId(workflow), created, is_made_up=id is None, code=call)
 
     def _new_id(self) -> str:
-        return made_up_id(self._clock.now_us(), os.urandom(DRAWN_BYTES))
+        return made_up_id(self._clock.now_us(), self._random_bytes(DRAWN_BYTES))
 
     # ── the log ─────────────────────────────────────────────────────────────────────────────────────────
 

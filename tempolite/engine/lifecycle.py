@@ -93,6 +93,7 @@ class Lifecycle(Port):
         if debug or is_under_pytest():
             self._services.guard = Guard(eyes, refuses=debug)
         self._seed: int | None = None
+        self._random_bytes: Callable[[int], bytes] = os.urandom
         self._phase = Phase.NEW
         self._lifecycle = LifeLock()
         self._close_asked_s: float | None = None
@@ -221,7 +222,7 @@ class Lifecycle(Port):
             raise
 
     def _open(self) -> None:
-        self._file = DatabaseFile(self._path, LAYOUT, wait_for_lock=self._wait_for_lock)
+        self._file = self._open_file()
         settings: dict[str, int | str | None] = {"payload_limit": self._payload_limit}
         options = SystemOptions(
             queues=self._queues.values(),
@@ -237,7 +238,7 @@ class Lifecycle(Port):
             service=Serving(self),
         )
         try:
-            self._system = ActorSystem(self._file, options)
+            self._system = self._make_system(options)
             self._runs = RunsInFile(self._file, self._registry, self._services)
             self._schedules = SchedulesInFile(
                 self._file, self._registry, self._services.new_seed, self._check_queue
@@ -248,6 +249,12 @@ class Lifecycle(Port):
             self._stop_watchdog()
             self._file.close()
             raise
+
+    def _open_file(self) -> DatabaseFile:
+        return DatabaseFile(self._path, LAYOUT, wait_for_lock=self._wait_for_lock)
+
+    def _make_system(self, options: SystemOptions) -> ActorSystem:
+        return ActorSystem(self._file, options)
 
     def _start_watchdog(self) -> None:
         # Under a seed everything runs in one thread, whose order no other thread may change.

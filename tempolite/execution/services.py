@@ -66,6 +66,7 @@ class Services:
         randomness: for jitter and seeds; given, so that a test decides it.
 
     Attributes:
+        randomness: as given; a test may put another in its place before the engine starts.
         new_stream: gives a stream that was never used.
         is_known_signal: whether a workflow has had a signal of that name and ``dedup``.
         guard: entered around workflow code; refuses calls that must not be made there.
@@ -91,7 +92,7 @@ class Services:
         self.default_retry = default_retry
         self.check_queue = check_queue
         self.limits = limits
-        self._randomness = randomness
+        self.randomness = randomness
         self.continued: set[StreamId] = set()
         self.guard: AbstractContextManager[Any] = nullcontext()
         self.watch: Watch = Unwatched()
@@ -132,11 +133,11 @@ class Services:
 
     def draw(self) -> float:
         """Uniform in [0, 1)."""
-        return self._randomness.random()
+        return self.randomness.random()
 
     def new_seed(self) -> int:
         """A seed for a run."""
-        return self._randomness.getrandbits(62)
+        return self.randomness.getrandbits(62)
 
     def check_size(self, payload: bytes, path: str) -> None:
         """Refuses a payload that is too large.

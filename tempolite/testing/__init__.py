@@ -2,6 +2,9 @@
 
 ::
 
-    plugin      the fixtures, found by pytest by itself; imports nothing of the engine until one is asked for
-    engines     the engines of one test: made here, in one place, and ended here
+    plugin          the fixtures, found by pytest by itself; free where they are not asked for
+    engines         the engines of one test: made here, in one place, and ended here
+    clock           their time, which the test moves
+    actor_system    their actors
+    leaks           what the test left behind
 """

@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from tempolite.testing.actor_system import TestActorSystem
+    from tempolite.testing.clock import TestClock
+    from tempolite.testing.crash_points import CrashedRun, Scenario
     from tempolite.testing.engines import Engines, TestedEngine
+    from tempolite.testing.leaks import Belongings
+
+
+_BEFORE: pytest.StashKey[Belongings] = pytest.StashKey()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
+    """Looks at what there is before a test that uses an engine, and again when all its fixtures are done."""
+    is_ours = "tempolite_engines" in (*request.fixturenames, fixturedef.argname)
+    if request.scope != "function" or not is_ours or _BEFORE in request.node.stash:
+        return
+    from tempolite.testing.leaks import Belongings
+
+    before = request.node.stash[_BEFORE] = Belongings.now()
+    # The first that is added is the last that is called.
+    request.node.addfinalizer(lambda: _fail_for(before.added()))
+
+
+def _fail_for(left: list[str]) -> None:
+    if left:
+        pytest.fail("the test left behind:\n  " + "\n  ".join(left), pytrace=False)
+
+
+_NOTES = pytest.StashKey[dict[str, str]]()
+"""What a failed test's report adds, by topic."""
 
 
 @pytest.fixture
@@ -19,12 +49,20 @@ def tempolite_settings() -> dict[str, Any]:
 
 @pytest.fixture
 def tempolite_engines(
-    tempolite_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tempolite_settings: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Engines]:
     """What the other fixtures make engines with; one for each test."""
     from tempolite.testing.engines import Engines
 
-    engines = Engines(tempolite_settings, lambda: str(tmp_path_factory.mktemp("tempolite") / "engine.db"))
+    # Whatever their order in the test's signature: the first engine has to know.
+    clock = request.getfixturevalue("tempolite_clock") if "tempolite_clock" in request.fixturenames else None
+    engines = Engines(
+        tempolite_settings, lambda: str(tmp_path_factory.mktemp("tempolite") / "engine.db"), clock
+    )
+    if "actor_system" in request.fixturenames:
+        engines.listen()
     yield engines
     engines.close()
 
@@ -43,3 +81,49 @@ def tempolite_factory(tempolite_engines: Engines) -> Callable[..., TestedEngine]
     ``.crash()``; the next call then opens the same file again.
     """
     return tempolite_engines.make
+
+
+@pytest.fixture
+def tempolite_clock() -> TestClock:
+    """Virtual time of every engine of the test: ``.now()``, ``.advance(seconds)``.
+
+    It moves by itself only while the test waits for an engine, and nothing else can happen.
+    """
+    from tempolite.testing.clock import TestClock
+
+    return TestClock()
+
+
+@pytest.fixture
+def actor_system(request: pytest.FixtureRequest, tempolite_engines: Engines) -> TestActorSystem:
+    """The actors of the test's engines: ``.refs("WorkflowActor")``, ``.messages``, ``.seeded(seed)`` …"""
+    from tempolite.testing.actor_system import TestActorSystem
+
+    return TestActorSystem(tempolite_engines, partial(_note, request.node))
+
+
+@pytest.fixture
+def tempolite_crash_points(
+    request: pytest.FixtureRequest, tempolite_engines: Engines
+) -> Callable[[Scenario], Iterator[CrashedRun]]:
+    """``for run in tempolite_crash_points(scenario)``: killed after each of its commits, and reopened."""
+    from tempolite.testing.crash_points import CrashPoints
+
+    return CrashPoints(tempolite_engines, partial(_note, request.node))
+
+
+# ── what the report of a failed test says ───────────────────────────────────────────────────────────────
+
+
+def _note(item: pytest.Item, topic: str, text: str) -> None:
+    item.stash.setdefault(_NOTES, {})[topic] = text
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Says how to have a failed test happen again."""
+    report = yield
+    notes = "\n".join(filter(None, item.stash.get(_NOTES, {}).values()))
+    if report.failed and notes:
+        report.sections.append(("tempolite", notes))
+    return report

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from tempolite.actors.database_file import MEMORY, DatabaseFile, run
-from tempolite.actors.dispatcher import Dispatcher, SeededDispatcher
+from tempolite.actors.dispatcher import Dispatcher
 from tempolite.actors.messages import Commit, CommitFailed, Committed, Write
 from tempolite.actors.persistence import PersistenceActor
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tempolite.core.events import Entry, SideEffectCompleted
 from tempolite.core.identifiers import StepKey, StreamId
 from tempolite.store import statements

@@ -12,7 +12,6 @@ from tempolite.actors.actor import Actor, receives
 from tempolite.actors.clock import VirtualClock
 from tempolite.actors.controls import ToRun
 from tempolite.actors.directory import RESIDENTS_MAX, Directory
-from tempolite.actors.dispatcher import SeededDispatcher
 from tempolite.actors.futures import Reply
 from tempolite.actors.messages import (
     AwaitOutcome,
@@ -24,6 +23,7 @@ from tempolite.actors.messages import (
     StartRun,
 )
 from tempolite.actors.run_lines import RunLines
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tempolite.actors.workflow import Routes
 from tempolite.core.events import RunCreated
 from tempolite.core.identifiers import WorkflowId

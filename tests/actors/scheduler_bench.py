@@ -10,12 +10,12 @@ import msgspec
 from tempolite.actors.actor import LATER, Actor, receives
 from tempolite.actors.clock import MICROS_PER_S
 from tempolite.actors.controls import GiveUp, ToRun
-from tempolite.actors.dispatcher import SeededDispatcher
 from tempolite.actors.futures import Reply
 from tempolite.actors.live_schedule import SetSchedule
 from tempolite.actors.messages import AwaitIdle, AwaitOutcome, RunEnded, StartRun, Statement, Write
 from tempolite.actors.schedule_store import StoredSchedule
 from tempolite.actors.scheduler import SchedulerActor
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tempolite.core.due_times import Timing
 from tempolite.core.identifiers import StreamId, WorkflowId
 from tempolite.core.schedule import ScheduleState

@@ -9,8 +9,8 @@ from typing import Any
 from tempolite.actors import frames
 from tempolite.actors.activity_pool import ActivityPool
 from tempolite.actors.clock import VirtualClock
-from tempolite.actors.dispatcher import SeededDispatcher
 from tempolite.actors.messages import ActivityEnded, ActivityJob, ActivityLost, CancelActivities, RunActivity
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tempolite.core.failure import Failure
 from tempolite.core.identifiers import StepKey, WorkflowId
 from tempolite.core.queues import Queue

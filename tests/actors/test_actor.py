@@ -13,8 +13,8 @@ import pykka
 import pytest
 
 from tempolite.actors.actor import Actor, receives, tell_if_alive
-from tempolite.actors.dispatcher import SeededDispatcher
 from tempolite.actors.futures import Reply
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tests.actors.probes import DEADLINE_S, Do, Probe, Raise, Say, thread_dispatcher
 
 FATAL = [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), BaseException("odd one")]

@@ -13,8 +13,8 @@ import pytest
 from pykka._envelope import Envelope
 
 from tempolite.actors.actor import receives
-from tempolite.actors.dispatcher import SeededDispatcher
 from tempolite.actors.futures import Reply
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tests.actors.probes import DEADLINE_S, Probe, Say, in_thread, join, thread_dispatcher
 
 STOPS = 150

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tempolite.actors.clock import MICROS_PER_S, VirtualClock
-from tempolite.actors.dispatcher import SeededDispatcher
 from tempolite.actors.messages import CancelTimer, Deliver, SetTimer, TimerDue
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tempolite.actors.timers import HORIZON_US, ReadTimers, StoredTimer, TimerActor
 from tempolite.core.identifiers import StepKey, WorkflowId
 from tests.actors.probes import Collector

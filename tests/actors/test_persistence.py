@@ -13,8 +13,9 @@ import pytest
 from tempolite.actors import persistence
 from tempolite.actors.clock import SystemClock
 from tempolite.actors.database_file import DatabaseFile
-from tempolite.actors.dispatcher import SeededDispatcher, ThreadDispatcher
+from tempolite.actors.dispatcher import ThreadDispatcher
 from tempolite.actors.messages import Commit, CommitFailed, Flush, GiveSpaceBack, Statement, Write
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tempolite.errors import StorageFailed
 from tempolite.store import statements
 from tempolite.store.schema import LAYOUT

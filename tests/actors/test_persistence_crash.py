@@ -12,9 +12,9 @@ import pytest
 
 from tempolite.actors.actor import Actor, receives
 from tempolite.actors.database_file import DatabaseFile
-from tempolite.actors.dispatcher import SeededDispatcher
 from tempolite.actors.messages import Commit, CommitFailed, Committed, Write
 from tempolite.actors.persistence import PersistenceActor
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tempolite.core.events import Entry, SideEffectCompleted
 from tempolite.core.identifiers import StepKey, StreamId
 from tempolite.store import statements

@@ -16,8 +16,8 @@ from pykka import messages
 from pykka._envelope import Envelope
 
 from tempolite.actors.actor import Actor, Ref
-from tempolite.actors.dispatcher import SeededDispatcher
 from tempolite.actors.futures import Reply
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 
 OVERRIDDEN = ("_create_actor_inbox", "_create_future", "_start_actor_loop", "_stop")
 CALLED = ("_handle_receive",)

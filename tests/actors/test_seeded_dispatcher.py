@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tempolite.actors.clock import SystemClock, VirtualClock
-from tempolite.actors.dispatcher import SeededDispatcher
 from tempolite.actors.futures import Reply
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tests.actors.probes import Collector, Do, Hold, Probe, Say
 
 ACTORS = 5

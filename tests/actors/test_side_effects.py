@@ -13,8 +13,8 @@ import pykka
 import pytest
 
 from tempolite.actors import threads_on_demand
-from tempolite.actors.dispatcher import SeededDispatcher
 from tempolite.actors.messages import RunSideEffect, SideEffectEnded
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tempolite.actors.side_effects import THREADS_MAX, SideEffectActor
 from tempolite.core.failure import Failure
 from tempolite.core.identifiers import StepKey

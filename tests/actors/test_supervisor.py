@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tempolite.actors.dispatcher import SeededDispatcher
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tempolite.actors.supervisor import Perform, Supervisor
 from tests.actors.probes import Probe, Raise, Say
 

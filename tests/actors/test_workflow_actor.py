@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tempolite.actors.clock import VirtualClock
-from tempolite.actors.dispatcher import SeededDispatcher
 from tempolite.actors.futures import Reply
 from tempolite.actors.messages import (
     ActivityJob,
@@ -20,6 +19,7 @@ from tempolite.actors.messages import (
     RunStopped,
     SetTimer,
 )
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tempolite.actors.workflow import Activeness, Outgoing, Routes, RunDiscarded, ToQueue, WorkflowActor
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
 from tempolite.errors import StorageFailed

@@ -9,7 +9,7 @@ from typing import Any
 
 from tempolite import Queue, Tempolite, WorkflowContext, workflow
 from tempolite.actors.clock import MICROS_PER_S, VirtualClock
-from tempolite.actors.dispatcher import SeededDispatcher
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 
 HOUR = 3_600.0
 DAY = 24 * HOUR

@@ -9,9 +9,9 @@ from typing import Any
 
 from tempolite import ContinueAsNew, Queue, Tempolite, TempoliteError
 from tempolite.actors.clock import VirtualClock
-from tempolite.actors.dispatcher import SeededDispatcher
 from tempolite.actors.futures import Reply
 from tempolite.actors.messages import AwaitIdle
+from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tests.model.model import FINISHED, Family, Op, Refused, Rules, Run, find
 from tests.model.workflows import OUTSIDE, other, scripted, scripted_async
 

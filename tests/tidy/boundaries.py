@@ -19,6 +19,9 @@ OWN_PROCESS = (
 
 THREAD_MODULES = frozenset({"pykka", "threading", "_thread", "multiprocessing", "concurrent", "queue"})
 
+THREAD_PLACES = ("actors/", "tempolite/testing/leaks.py")
+"""Where they are made, and where a test's are looked for."""
+
 PROCESS_WIDE = frozenset(
     {
         "apsw.bestpractice.apply",
@@ -65,7 +68,7 @@ _SQL = re.compile(
 
 def thread_imports(source: Source) -> Iterator[Finding]:
     """Actors, threads and queues outside ``actors/``; names needed only by the type checker are free."""
-    if not source.path.startswith("actors/"):
+    if not source.path.startswith(THREAD_PLACES):
         typing_only = _lines_for_type_checker(source.tree)
         yield from (
             finding for finding in _imports(source, THREAD_MODULES) if finding.line not in typing_only

@@ -1,0 +1,383 @@
+"""Virtual time of a test's engines: when it moves, when it does not, and what happens meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tempolite import (
+    ActivityTimeout,
+    AsyncWorkflowContext,
+    InvalidArguments,
+    Queue,
+    RetryPolicy,
+    Tempolite,
+    WorkflowContext,
+    activity,
+    workflow,
+)
+from tempolite.actors import stillness
+from tempolite.testing.clock import TestClock
+from tempolite.testing.engines import TestedEngine
+from tests.engine.gates import Effects, Gate, note, pass_gate
+
+DAY = timedelta(days=1)
+MONTH = 30 * DAY
+PASSES_S = 0.05
+"""In place of the second that an activity gets before time goes over it."""
+
+Factory = Callable[..., TestedEngine]
+
+
+@pytest.fixture
+def tempolite_settings() -> dict[str, Any]:
+    """Activities run in the engine's own thread, in threads of theirs, or in processes."""
+    queues = [Queue("default", kind="inline"), Queue("threads", kind="thread", workers=2)]
+    return {"queues": [*queues, Queue("processes", workers=1)]}
+
+
+def nap(ctx: WorkflowContext, days: float = 30) -> datetime:
+    """Sleeps; says when it woke up."""
+    ctx.sleep("nap", timedelta(days=days))
+    return ctx.now()
+
+
+async def napping(ctx: AsyncWorkflowContext) -> datetime:
+    """Sleeps as asyncio does."""
+    await asyncio.sleep(MONTH.total_seconds())
+    return ctx.now()
+
+
+def listen(ctx: WorkflowContext) -> Any:
+    """Waits a day for a signal."""
+    try:
+        return ctx.signal("go").get(timeout=DAY)
+    except TimeoutError:
+        return "too late"
+
+
+def wait_for_ever(ctx: WorkflowContext) -> Any:
+    """Waits for a signal that never comes."""
+    return ctx.signal("go").get()
+
+
+def fail(path: str) -> None:
+    """An activity that never succeeds."""
+    note(path, "tried")
+    raise ConnectionError("nobody is there")
+
+
+def stubborn(ctx: WorkflowContext, path: str) -> None:
+    """Tries once an hour, for a week."""
+    policy = RetryPolicy(
+        max_attempts=None, initial_interval=3_600, backoff=1, max_interval=3_600, jitter=False
+    )
+    ctx.activity("fail", activity(fail, retry=policy, deadline=7 * 86_400), path).get()
+
+
+def remind(ctx: WorkflowContext, path: str, queue: str = "default") -> datetime:
+    """A mail a day, ten times."""
+    for day in range(10):
+        ctx.sleep("until tomorrow", DAY)
+        ctx.activity("mail", activity(note, queue=queue), path, f"day {day}").get()
+    return ctx.now()
+
+
+def hung(ctx: WorkflowContext, gate: str, queue: str, timeout: float) -> str:
+    """An activity that is held, and has limited time."""
+    return ctx.activity("hang", activity(pass_gate, queue=queue, timeout=timeout, grace=0.1), gate).get()
+
+
+def late_answer(ctx: WorkflowContext, gate: str) -> str:
+    """An activity without a limit, for which the workflow waits an hour at most."""
+    answer = ctx.activity("hang", activity(pass_gate, queue="threads"), gate)
+    try:
+        return answer.get(timeout=3_600)
+    except TimeoutError:
+        return f"given up, then {answer.get()}"
+
+
+@pytest.mark.parametrize("fn", [nap, napping])
+def test_who_waits_for_a_sleeping_run_has_its_outcome_at_once(
+    tempolite_clock: TestClock, tempolite_engine: Tempolite, fn: Any
+) -> None:
+    """A month goes by, to the microsecond."""
+    before = tempolite_clock.now()
+
+    woke = tempolite_engine.execute("a", fn).get(timeout=10)
+
+    assert woke == before + MONTH == tempolite_clock.now()
+    assert tempolite_engine.get("a").finished_at == woke
+
+
+def test_time_begins_at_the_same_moment_in_every_test(tempolite_clock: TestClock) -> None:
+    """So that what depends on it is the same each time."""
+    assert tempolite_clock.now() == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_the_order_of_the_fixtures_does_not_matter(
+    tempolite_engine: Tempolite, tempolite_clock: TestClock
+) -> None:
+    """An engine that is asked for first lives in virtual time too."""
+    tempolite_engine.execute("a", nap)
+
+    tempolite_engine.wait(timeout=10)
+
+    assert tempolite_clock.now() == datetime(2026, 1, 31, tzinfo=UTC)
+
+
+def test_time_stands_while_the_test_does_something_else(
+    tempolite_clock: TestClock, tempolite_engine: Tempolite, actor_system: Any
+) -> None:
+    """What it sends before it waits never comes too late, however often it is tried."""
+    for number in range(50):
+        info = tempolite_engine.execute(f"a{number}", listen)
+        actor_system.wait_idle()
+        info.signal("go", number)
+        assert info.get(timeout=10) == number
+
+    assert tempolite_clock.now() == datetime(2026, 1, 1, tzinfo=UTC)
+    assert tempolite_engine.execute("b", listen).get(timeout=10) == "too late"
+
+
+def test_a_week_of_retries_takes_no_time(
+    tempolite_clock: TestClock, tempolite_engine: Tempolite, tmp_path: Path
+) -> None:
+    """One attempt an hour, until the deadline."""
+    effects = Effects(tmp_path / "effects")
+
+    with pytest.raises(TimeoutError, match="after the deadline"):
+        tempolite_engine.execute("a", stubborn, effects.path).get(timeout=20)
+
+    assert len(effects.lines()) == 7 * 24
+
+
+def test_a_month_of_a_daily_schedule_takes_no_time(
+    tempolite_clock: TestClock, tempolite_engine: Tempolite
+) -> None:
+    """Thirty runs, each at its time."""
+    tempolite_engine.schedule("daily", "0 3 * * *", nap, 0.5)
+
+    tempolite_clock.advance(MONTH)
+
+    ended = [info.finished_at for info in tempolite_engine.workflows(limit=100)]
+    assert ended == [datetime(2026, 1, day, 15, tzinfo=UTC) for day in range(30, 0, -1)]
+
+
+def test_advance_returns_when_all_that_fell_due_is_done(
+    tempolite_clock: TestClock, tempolite_engine: Tempolite, tmp_path: Path
+) -> None:
+    """In processes too, one after the other; what is not due has not happened."""
+    effects = Effects(tmp_path / "effects")
+    info = tempolite_engine.execute("a", remind, effects.path, "processes")
+
+    tempolite_clock.advance(4 * DAY)
+
+    assert effects.lines() == [f"day {day}" for day in range(4)]
+    tempolite_clock.advance(6 * 86_400)
+    assert info.status == "COMPLETED"
+    assert info.get(timeout=10) == datetime(2026, 1, 11, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("queue", ["default", "threads", "processes"])
+def test_no_time_goes_by_while_an_activity_runs(
+    tempolite_clock: TestClock, tempolite_engine: Tempolite, tmp_path: Path, queue: str
+) -> None:
+    """Wherever it runs: each mail is sent a day after the one before, and not a moment later."""
+    path = str(tmp_path / "effects")
+
+    assert tempolite_engine.execute("a", remind, path, queue).get(timeout=20) == tempolite_clock.now()
+
+    mails = [event for event in tempolite_engine.history("a") if event.type == "ActivityCompleted"]
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    assert [event.at for event in mails] == [start + day * DAY for day in range(1, 11)]
+
+
+def test_no_time_goes_by_while_a_side_effect_runs(
+    tempolite_clock: TestClock, tempolite_engine: Tempolite
+) -> None:
+    """It may take as long as it likes."""
+    gate = threading.Event()
+
+    def flow(ctx: WorkflowContext) -> str:
+        effect = ctx.side_effect("wait", lambda: gate.wait(20))
+        return "effect" if ctx.wait_any(effect, ctx.timer("hour", 3_600)) is effect else "timer"
+
+    info = tempolite_engine.execute("a", flow)
+    opener = threading.Timer(0.05, gate.set)
+    opener.start()
+
+    assert info.get(timeout=10) == "effect"
+    opener.join()
+
+
+@pytest.mark.parametrize("queue", ["threads", "processes"])
+def test_advance_goes_over_an_activity_that_hangs(
+    tempolite_clock: TestClock,
+    tempolite_engine: Tempolite,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    queue: str,
+) -> None:
+    """It runs into its time-out, and not before that."""
+    monkeypatch.setattr(stillness, "PATIENCE_S", PASSES_S)
+    gate = Gate(tmp_path / "gate")
+    info = tempolite_engine.execute("a", hung, gate.path, queue, 60)
+    gate.wait_until_reached()
+
+    tempolite_clock.advance(59)
+    assert info.status == "RUNNING"
+    tempolite_clock.advance(1)
+
+    with pytest.raises(ActivityTimeout):
+        info.get(timeout=10)
+    gate.release()
+    gate.close()
+
+
+def test_advance_goes_over_an_activity_without_limits(
+    tempolite_clock: TestClock, tempolite_engine: Tempolite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timers of its workflow fall due."""
+    monkeypatch.setattr(stillness, "PATIENCE_S", PASSES_S)
+    gate = Gate(tmp_path / "gate")
+    info = tempolite_engine.execute("a", late_answer, gate.path)
+    gate.wait_until_reached()
+
+    tempolite_clock.advance(timedelta(hours=1))
+    gate.release()
+
+    assert info.get(timeout=10) == "given up, then passed"
+    gate.close()
+
+
+def test_a_short_activity_is_not_timed_out_by_advance(
+    tempolite_clock: TestClock, tempolite_engine: Tempolite, tmp_path: Path
+) -> None:
+    """Its process has yet to start, and a second is all that it has."""
+    effects = Effects(tmp_path / "effects")
+
+    def flow(ctx: WorkflowContext) -> datetime:
+        quick = activity(note, queue="processes", timeout=1)
+        ctx.activity("note", quick, effects.path, "noted").get()
+        ctx.sleep("hour", 3_600)
+        return ctx.now()
+
+    info = tempolite_engine.execute("a", flow)
+    tempolite_clock.advance(3_600)
+
+    assert info.status == "COMPLETED"
+    assert info.get(timeout=10) == tempolite_clock.now()
+
+
+def test_a_hanging_process_runs_into_its_time_out_by_itself(
+    tempolite_clock: TestClock, tempolite_engine: Tempolite, tmp_path: Path
+) -> None:
+    """Limits of activities count the machine's time too: a test that only waits does not hang."""
+    gate = Gate(tmp_path / "gate")
+
+    with pytest.raises(ActivityTimeout):
+        tempolite_engine.execute("a", hung, gate.path, "processes", 0.2).get(timeout=10)
+
+    assert tempolite_clock.now() == datetime(2026, 1, 1, tzinfo=UTC)
+    gate.close()
+
+
+def test_a_queue_with_a_rate_starts_activities_in_virtual_time(
+    tempolite_clock: TestClock, tempolite_factory: Factory, tmp_path: Path
+) -> None:
+    """One is started at once, and one a minute afterwards."""
+    engine = tempolite_factory(queues=[Queue("slow", kind="inline", rate="1/m")])
+
+    def flow(ctx: WorkflowContext) -> None:
+        path, slow = str(tmp_path / "effects"), activity(note, queue="slow")
+        ctx.wait_all(*(ctx.activity(f"note {number}", slow, path, "x") for number in range(4)))
+
+    engine.execute("a", flow).get(timeout=10)
+
+    passed = tempolite_clock.now() - datetime(2026, 1, 1, tzinfo=UTC)
+    assert timedelta(minutes=2, seconds=58) < passed < timedelta(minutes=3, seconds=2)
+
+
+def test_all_engines_of_a_test_have_one_time(tempolite_clock: TestClock, tempolite_factory: Factory) -> None:
+    """It stands while one of them works, and each is woken when something is due."""
+    first, second = tempolite_factory(":memory:"), tempolite_factory(":memory:")
+    infos = [first.execute("a", nap, 2), second.execute("b", nap, 1), second.execute("c", nap, 3)]
+
+    assert infos[0].get(timeout=10) == datetime(2026, 1, 3, tzinfo=UTC)
+    assert [info.status for info in infos] == ["COMPLETED", "COMPLETED", "WAITING"]
+    second.close()
+    assert first.execute("d", nap, 5).get(timeout=10) == datetime(2026, 1, 8, tzinfo=UTC)
+
+
+def test_time_goes_by_while_no_engine_is_there(
+    tempolite_clock: TestClock, tempolite_factory: Factory
+) -> None:
+    """The next one finds what fell due in between."""
+    first = tempolite_factory(workflows=[nap])
+    first.execute("a", nap, 2)
+    first.crash()
+
+    tempolite_clock.advance(5 * DAY)
+
+    assert tempolite_factory(workflows=[nap]).get("a").get(timeout=10) == datetime(2026, 1, 6, tzinfo=UTC)
+
+
+def test_a_run_of_a_limited_queue_waits_its_turn(
+    tempolite_clock: TestClock, tempolite_factory: Factory
+) -> None:
+    """One after the other: three naps take three times as long."""
+    engine = tempolite_factory(queues=[Queue("one", kind="inline", max_runs=1)])
+
+    infos = [engine.execute(f"a{number}", workflow(nap, queue="one"), 1) for number in range(3)]
+
+    assert infos[2].get(timeout=10) == datetime(2026, 1, 4, tzinfo=UTC)
+
+
+def test_who_follows_the_log_waits_as_well(tempolite_clock: TestClock, tempolite_engine: Tempolite) -> None:
+    """The next event comes, although it is a month away."""
+    tempolite_engine.execute("a", nap)
+
+    events = list(islice(tempolite_engine.events(follow=True), 4))
+
+    assert events[-1].at == tempolite_clock.now() == datetime(2026, 1, 31, tzinfo=UTC)
+
+
+def test_a_wait_that_was_given_up_moves_nothing(
+    tempolite_clock: TestClock, tempolite_factory: Factory, actor_system: Any
+) -> None:
+    """Time stands again when nobody waits any more."""
+    engine = tempolite_factory()
+    engine.execute("a", wait_for_ever)
+    with pytest.raises(TimeoutError):
+        engine.get("a").get(timeout=0.01)
+
+    engine.execute("b", nap)
+    actor_system.wait_idle()
+
+    assert tempolite_clock.now() == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("span", [-1, float("inf"), float("nan"), "a day", True])
+def test_time_goes_forward_only(tempolite_clock: TestClock, span: Any) -> None:
+    """By seconds or a timedelta."""
+    with pytest.raises(InvalidArguments, match="advance"):
+        tempolite_clock.advance(span)
+
+
+def test_an_engine_may_have_a_clock_of_its_own(
+    tempolite_clock: TestClock, tempolite_factory: Factory
+) -> None:
+    """One that is given to it goes before the test's."""
+    from tempolite.actors.clock import SystemClock
+
+    engine = tempolite_factory(clock=SystemClock())
+
+    assert engine.execute("a", nap, 0).get(timeout=10) > tempolite_clock.now() + timedelta(hours=1)

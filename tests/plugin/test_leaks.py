@@ -1,0 +1,129 @@
+"""What a test leaves behind fails it, with a name; what others own does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plugin.conftest import Project
+
+HEAD = """
+    import os, socket, subprocess, threading
+    import pytest
+
+    kept = []
+
+    @pytest.fixture
+    def tempolite_settings():
+        return {"database": ":memory:"}
+"""
+
+
+def leaving(what: str) -> str:
+    """A test that uses an engine and leaves something."""
+    return f"{HEAD}\n    def test_a(tempolite_engine):\n        {what}\n"
+
+
+@pytest.mark.parametrize(
+    ("what", "named"),
+    [
+        (
+            "threading.Thread(target=threading.Event().wait, args=(4,), name='poller', daemon=True).start()",
+            "*thread 'poller', which runs threading.Event.wait*",
+        ),
+        ("kept.append(subprocess.Popen(['sleep', '30']))", "*process * sleep 30*"),
+        ("kept.append(os.open('/dev/zero', os.O_RDONLY))", "*descriptor *: /dev/zero*"),
+        ("kept.append(socket.socket())", "*descriptor *: socket:*"),
+    ],
+)
+def test_what_is_left_fails_the_test_and_is_named(
+    project: Project, monkeypatch: pytest.MonkeyPatch, what: str, named: str
+) -> None:
+    """By function, command, or what a descriptor leads to; the next test is not blamed for it."""
+    monkeypatch.setattr("tempolite.testing.leaks.GRACE_S", 0.01)
+
+    outcome = project(leaving(what) + CLEANER)
+
+    outcome.assert_outcomes(passed=2, errors=1)
+    outcome.stdout.fnmatch_lines(["*ERROR at teardown of test_a*", "*the test left behind:*", named])
+
+
+CLEANER = """
+    def test_next(tempolite_engine):
+        for each in kept:
+            if isinstance(each, int):
+                os.close(each)
+            elif isinstance(each, socket.socket):
+                each.close()
+            else:
+                each.kill()
+                each.wait()
+        kept.clear()
+"""
+
+
+@pytest.mark.parametrize("order", ["made, tempolite_engine", "tempolite_engine, made"])
+def test_what_other_fixtures_end_is_no_leak(project: Project, order: str) -> None:
+    """Whatever the order of the fixtures, and though it was made in the middle of the test."""
+    outcome = project(
+        f"""{HEAD}
+    @pytest.fixture
+    def made():
+        ends = []
+
+        def make():
+            end, pair = threading.Event(), socket.socketpair()
+            thread = threading.Thread(target=end.wait)
+            thread.start()
+            ends.append((end, thread, pair))
+
+        yield make
+        for end, thread, pair in ends:
+            end.set()
+            thread.join()
+            pair[0].close()
+            pair[1].close()
+
+    def test_a({order}):
+        made()
+        """
+    )
+
+    outcome.assert_outcomes(passed=1)
+
+
+def test_what_is_about_to_end_is_waited_for(project: Project) -> None:
+    """A thread and a process that nobody joins, but that are done in a moment."""
+    outcome = project(
+        leaving(
+            "threading.Thread(target=threading.Event().wait, args=(0.05,)).start();"
+            "kept.append(subprocess.Popen(['sleep', '0.05']))"
+        )
+        + "\n    def test_next():\n        kept.pop().wait()\n"
+    )
+
+    outcome.assert_outcomes(passed=2)
+
+
+def test_what_python_keeps_for_itself_is_no_leak(project: Project) -> None:
+    """Helpers of multiprocessing, once made, stay until the interpreter ends."""
+    outcome = project(
+        leaving("from multiprocessing import resource_tracker; resource_tracker.ensure_running()"),
+        apart=True,
+    )
+
+    outcome.assert_outcomes(passed=1)
+
+
+def test_a_test_without_an_engine_is_not_looked_at(project: Project) -> None:
+    """What it leaves is its own business."""
+    outcome = project(
+        f"""{HEAD}
+    def test_a(tempolite_clock):
+        kept.append(os.open("/dev/zero", os.O_RDONLY))
+
+    def test_b():
+        os.close(kept.pop())
+        """
+    )
+
+    outcome.assert_outcomes(passed=2)

@@ -51,11 +51,12 @@ def forking_itself(ctx: WorkflowContext) -> Any:
 async def with_an_engine_of_its_own() -> bool:
     async with Tempolite(queues=INLINE) as mine:
         info = await asyncio.wait_for(mine.aexecute("a", working), WAIT_S)
+        ours = await info
         reply: Reply[int] = Reply()
         # Set, once it is awaited, in the very thread that forked: its rounds are over.
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.call_soon, reply.set, os.getpid())
-        return await info == await asyncio.wait_for(awaited(reply), WAIT_S)
+        return ours == await asyncio.wait_for(awaited(reply), WAIT_S)
 
 
 def calls(engine: Tempolite, info: WorkflowInfo[Any], folder: Path) -> dict[str, Callable[[], Any]]:

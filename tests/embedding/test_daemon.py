@@ -13,10 +13,23 @@ from tempolite import EngineClosed, Queue, StorageFailed, Tempolite, WorkflowCon
 from tempolite.contrib import daemon
 from tests.embedding.test_ending import send_once
 from tests.engine.gates import Gate, pass_gate
+from tests.engine.waiting import wait_until
 
 WAIT_S = 15
 INLINE = [Queue("default", kind="inline")]
 THREAD = [Queue("default", kind="thread", workers=1)]
+
+
+class Listening(Tempolite):
+    """Remembers the times that it was given to close in."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.given: list[float] = []
+
+    def close(self, timeout: float = -1) -> None:
+        self.given.append(timeout)
+        super().close(timeout)
 
 
 def holding(ctx: WorkflowContext, gate: str) -> Any:
@@ -37,31 +50,38 @@ def test_a_daemon_runs_until_a_signal_and_puts_the_handlers_back(
     nothing_left: None, path: Path, number: signal.Signals
 ) -> None:
     """It starts the engine, says which signal came, and the engine is closed then."""
-    before, engine = handlers(), Tempolite(path, queues=INLINE)
+    before, engine = handlers(), Listening(path, queues=INLINE)
     sender = send_once(number, is_installed)
 
-    came = daemon.run(engine)
+    came = daemon.run(engine, drain=7)
 
     sender.join()
-    assert came is number
+    assert (came, engine.given[0]) == (number, 7)
     assert handlers() == before
     with pytest.raises(EngineClosed):
         engine.count()
 
 
-def test_a_signal_lets_running_activities_finish(nothing_left: None, path: Path, gate: Gate) -> None:
+def test_a_signal_lets_running_activities_finish(
+    nothing_left: None, path: Path, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
     """They get their time, and are not run again at the next start."""
     engine = Tempolite(path, queues=THREAD).start()
     engine.execute("a", holding, gate.path)
     gate.wait_until_reached()
     sender = send_once(signal.SIGTERM, is_installed)
-    # Once it drains: the handlers are the old ones by then.
-    opener = threading.Thread(target=lambda: (sender.join(), gate.release()))
+
+    def open_when_it_drains() -> None:
+        wait_until(lambda: engine._phase.value == "closed")
+        gate.release()
+
+    opener = threading.Thread(target=open_when_it_drains)
     opener.start()
 
     daemon.run(engine, drain=WAIT_S)
 
-    opener.join()
+    opener.join(), sender.join()
+    assert [text for text in caplog.messages if "still run" in text] == []
     with Tempolite(path, queues=THREAD, workflows=[holding]) as again:
         assert again.get("a").get(timeout=WAIT_S) == "passed"
         assert not gate.is_reached_within(0)

@@ -24,6 +24,7 @@ from pykka import ActorDeadError, ActorRef
 from pykka._envelope import Envelope
 
 from tempolite.actors.futures import Reply
+from tempolite.actors.lost_threads import ThreadLost
 
 if TYPE_CHECKING:
     from tempolite.actors.dispatcher import Dispatcher
@@ -250,6 +251,8 @@ class Actor(pykka.Actor):
             return
         try:
             handler(self, letter)
+        except ThreadLost:
+            raise
         except BaseException as error:
             self._contain(error, None)
 
@@ -271,6 +274,8 @@ class Actor(pykka.Actor):
         try:
             # What has no handler of ours may be one of Pykka's own messages: stop, or a proxy's.
             response = self._handle_receive(message) if handler is None else handler(self, message)
+        except ThreadLost:
+            raise
         except BaseException as error:
             self._contain(error, reply_to)
         else:
@@ -294,6 +299,8 @@ class Actor(pykka.Actor):
         self.actor_inbox.close()
         try:
             self.on_stop()
+        except ThreadLost:
+            raise
         except BaseException as error:
             logger.error("%s failed while stopping", self, exc_info=error)
 
@@ -309,6 +316,8 @@ class Actor(pykka.Actor):
         self.actor_inbox.bind(self, self.dispatcher)
         try:
             self.on_start()
+        except ThreadLost:
+            raise
         except BaseException as error:
             self._contain(error, None)
 

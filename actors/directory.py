@@ -13,7 +13,6 @@ from typing import Any
 from tempolite.actors.actor import LATER, Actor, receives
 from tempolite.actors.attempts import failure_of
 from tempolite.actors.controls import Asked, GiveUp, Resume, ToRun
-from tempolite.actors.deletions import Deletions
 from tempolite.actors.letters import (
     fail_asked,
     id_is_taken,
@@ -23,6 +22,7 @@ from tempolite.actors.letters import (
     refuse_finished,
     wakes_finished,
 )
+from tempolite.actors.lost_threads import LetCome
 from tempolite.actors.messages import (
     CONTINUED,
     AwaitIdle,
@@ -42,12 +42,12 @@ from tempolite.actors.messages import (
     StartRun,
     TryAgain,
 )
-from tempolite.actors.recovery import Recovery
-from tempolite.actors.residents import RESIDENTS_MAX, LiveRun, Residents
+from tempolite.actors.recovery import Revive
+from tempolite.actors.residents import RESIDENTS_MAX, LiveRun
 from tempolite.actors.run_lines import RunLines
 from tempolite.actors.run_store import Asker, RunStore, StoredRun, asker_of
-from tempolite.actors.waiters import Waiters
-from tempolite.actors.workflow import Activeness, Routes, RunDiscarded, WorkflowActor
+from tempolite.actors.succession import Succession
+from tempolite.actors.workflow import Activeness, RunDiscarded, WorkflowActor
 from tempolite.core.identifiers import StreamId, WorkflowId
 from tempolite.core.log_fields import log_fields
 from tempolite.errors import EngineClosed, WorkflowAlreadyExists, WorkflowNotFound, WorkflowStuck
@@ -60,7 +60,7 @@ FAILURES_MAX = 3
 RETRY_COMMIT_S = 0.5
 
 
-class Directory(Recovery):
+class Directory(Succession):
     """Brings runs to life and finds them again.
 
     Args:
@@ -78,15 +78,10 @@ class Directory(Recovery):
         residents_max: int = RESIDENTS_MAX,
         **options: Any,
     ) -> None:
-        super().__init__(store, lines or RunLines({}), **options)
-        self._closed: Exception | None = None
-        self.routes: Routes
-        self._residents = Residents(residents_max)
-        self._waiters = Waiters()
+        super().__init__(store, lines or RunLines({}), residents_max, **options)
         self._failures: dict[WorkflowId, int] = {}
         self._notes: dict[StreamId, RunEnded] = {}
         self._given_up: dict[WorkflowId, RunEnded] = {}
-        self._deletions = Deletions(self, store)
 
     def handle_next(self) -> None:
         """The oldest letter; what speaks to a workflow that is being deleted waits until that is decided."""
@@ -95,6 +90,8 @@ class Directory(Recovery):
             refuse(self.actor_inbox.mail.popleft(), self._closed)
         elif not self._deletions.hold_next():
             super().handle_next()
+            if self._coming:
+                self._let_come()
 
     # ── starting ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -150,11 +147,6 @@ class Directory(Recovery):
             self._tell_parent(asker, found.ended)
         elif message.workflow not in self._residents.live:
             self._activate(found)
-
-    def _launch(self, actor: WorkflowActor, run: LiveRun) -> None:
-        self._residents.add(WorkflowId(actor.actor_urn), run)
-        actor.launch(self.dispatcher)
-        self._make_room()
 
     def _activate(self, stored: StoredRun, mail: Iterable[Any] = ()) -> None:
         """Brings a stored run to life, with mail; one that can't be is left alone, and the others go on."""
@@ -330,11 +322,15 @@ class Directory(Recovery):
         waiting = self._residents.kept.pop(message.workflow, ())
         self._residents.keep(message.workflow, *message.mail, *waiting)
         due_s = self.dispatcher.clock.monotonic_s() + RETRY_COMMIT_S
-        self.dispatcher.call_at(due_s, lambda: self._revive(message.workflow, is_needed=True))
+        self.dispatcher.call_at(due_s, lambda: self.actor_ref.tell(Revive(message.workflow)))
 
-    def _revive(self, workflow: WorkflowId, *, is_needed: bool = False) -> None:
-        letters = self._residents.kept.pop(workflow, [])
-        for letter in letters or ([Begin()] if is_needed else []):
+    @receives(Revive)
+    def on_revive(self, message: Revive) -> None:
+        """A run that was discarded has waited long enough."""
+        self._revive(message.workflow, [Begin()])
+
+    def _revive(self, workflow: WorkflowId, if_none: Iterable[Any] = ()) -> None:
+        for letter in self._residents.kept.pop(workflow, None) or if_none:
             self._hand_over(workflow, letter)
         self._answer_if_idle()
 
@@ -348,9 +344,10 @@ class Directory(Recovery):
         mail = actor.take_mail()
         live = self._residents.live.get(workflow)
         stream = StreamId(0) if live is None else live.stream
-        actor.stop_now()
         if failures <= FAILURES_MAX:
+            # First: what stops is code of the user's, too.
             self.actor_ref.tell(RunDiscarded(workflow, stream, mail, error, False))
+            actor.stop_now()
             return
         problem = f"its actor failed {failures} times, the last with {type(error).__name__}: {error}"
         self._residents.forget(workflow)
@@ -360,6 +357,9 @@ class Directory(Recovery):
         fail_asked(mail, WorkflowStuck(f"workflow {workflow!r}: {problem}"))
         self._waiters.tell_outcome(ended)
         self._answer_if_idle()
+        # The next in its line may be coming; last, because its code may block.
+        self.actor_ref.tell(LetCome())
+        actor.stop_now()
 
     def _leave_line(self, workflow: WorkflowId, queue: str) -> None:
         """A root run is not active any more: the next in line are."""
@@ -370,24 +370,6 @@ class Directory(Recovery):
 
     def _tell_parent(self, asker: Asker, ended: RunEnded) -> None:
         self.actor_ref.tell(Deliver(asker.workflow, outcome_for_parent(asker, ended)))
-
-    # ── closing ──────────────────────────────────────────────────────────────────────────
-
-    def live_actors(self) -> list[Actor]:
-        """Runs that are in memory."""
-        return [live.actor for live in self._residents.live.values()]
-
-    def close(self, error: Exception | None = None) -> None:
-        """Ends every live run without recording anything; runs in the dispatcher's thread."""
-        self._closed = error or EngineClosed("the engine was closed")
-        for live in list(self._residents.live.values()):
-            fail_asked(live.actor.take_mail(), self._closed)
-            live.actor.stop_now()
-        for letters in self._residents.kept.values():
-            fail_asked(letters, self._closed)
-        self._residents.clear()
-        self._waiters.fail(self._closed)
-        self._deletions.fail(self._closed)
 
     def _answer_if_idle(self) -> None:
         if not self._waiters.want_rest or self._residents.is_busy or self._to_recover or self._notes:

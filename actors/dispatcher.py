@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tempolite.actors.actor import Actor
 from tempolite.actors.clock import Clock
 from tempolite.actors.futures import Reply, enter_round
+from tempolite.actors.lost_threads import LostThread, ThreadLost
 from tempolite.errors import NotAllowedInWorkflow
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ class ThreadDispatcher:
         self._last_hooks: list[Callable[[], None]] = []
         self._watched: dict[int, Callable[[int], None]] = {}
         self._is_stopping = False
+        self._lost: list[LostThread] = []
         self._epoll = select.epoll()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, select.EPOLLIN)
@@ -180,6 +182,38 @@ class ThreadDispatcher:
             os.close(wake_fd)
         return True
 
+    def change_thread(self, lost: LostThread, take_over: Callable[[LostThread], None]) -> bool:
+        """Has a new thread go on where the present one does not come back; from any other thread.
+
+        Args:
+            lost: the present one, unless it comes back now.
+            take_over: called first in the new one.
+        """
+        began = threading.Event()
+
+        def run() -> None:
+            began.wait()
+            if threading.current_thread() is self._thread:
+                take_over(lost)
+                self._run()
+
+        following = threading.Thread(target=run, name=self._name, daemon=True)
+        # Before the other one is given up: a process can have too many threads.
+        following.start()
+        # Known before it is lost: it may come back at once.
+        self._lost = [*self.lost_threads(), lost]
+        is_lost = not self._is_stopping and lost.take(self._thread)
+        if is_lost:
+            self._thread = following
+        else:
+            self._lost.remove(lost)
+        began.set()
+        return is_lost
+
+    def lost_threads(self) -> list[LostThread]:
+        """Those that code still blocks."""
+        return [each for each in self._lost if each.is_there]
+
     def call_at(self, monotonic_s: float, callback: Callable[[], None]) -> TimerHandle:
         return self._timers.add(monotonic_s, callback)
 
@@ -201,8 +235,10 @@ class ThreadDispatcher:
         return reply.get(timeout=timeout)
 
     def is_current_thread(self) -> bool:
-        """Whether the caller runs in this dispatcher's thread."""
-        return threading.current_thread() is self._thread
+        """Whether the caller runs in this dispatcher's thread, or in one that was."""
+        if threading.current_thread() is self._thread:
+            return True
+        return any(lost.is_current() for lost in self._lost)
 
     def wake(self) -> None:
         with suppress(OSError, ValueError):  # closed: nobody sleeps there any more
@@ -210,11 +246,16 @@ class ThreadDispatcher:
 
     def _run(self) -> None:
         enter_round(self)
-        while not self._is_stopping:
-            self._deliver_mail()
-            self._run_due_timers()
-            self._run_hooks()
-            self._poll()
+        try:
+            while not self._is_stopping:
+                self._deliver_mail()
+                self._run_due_timers()
+                self._run_hooks()
+                self._poll()
+        except ThreadLost:
+            # Another thread runs all this now.
+            for lost in filter(LostThread.is_current, self._lost):
+                lost.end()
 
     def _deliver_mail(self) -> None:
         ready = self.ready
@@ -223,6 +264,8 @@ class ThreadDispatcher:
                 return
             try:
                 ready.popleft().handle_next()
+            except ThreadLost:
+                raise
             except BaseException:
                 # An actor contains its own failures; this is a report or a callback that failed.
                 logger.exception("what an actor's failure was reported to failed")

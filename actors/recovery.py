@@ -33,6 +33,16 @@ class RecoverMore(Message, frozen=True):
     """The next part of a recovery."""
 
 
+class Revive(Message, frozen=True):
+    """A run that was discarded is to come to life again.
+
+    Attributes:
+        workflow: which.
+    """
+
+    workflow: WorkflowId
+
+
 class Recovery(Actor):
     """The part of the directory that a start begins with; the directory says how runs come to life.
 

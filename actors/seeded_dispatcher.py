@@ -21,6 +21,7 @@ from tempolite.actors.futures import Reply
 from tempolite.errors import Deadlock, InvalidState
 
 if TYPE_CHECKING:
+    from tempolite.actors.lost_threads import LostThread
     from tempolite.actors.overhearing import Overhearing
 
 MESSAGES_AFTER_KILL = 10_000
@@ -166,6 +167,10 @@ class SeededDispatcher:
     def is_current_thread(self) -> bool:
         """Whether the caller is one of its actors, or called by one."""
         return self._is_running and self.order.is_at_home
+
+    def lost_threads(self) -> list[LostThread]:
+        """None: nobody watches code in the caller's thread."""
+        return []
 
     def wait(self, reply: Reply[Any], timeout: float | None) -> Any:
         """Runs actors until the reply is there, or until so many seconds have passed in virtual time.

@@ -20,6 +20,7 @@ from tempolite.actors.dispatcher import Dispatcher, ThreadDispatcher, check_is_o
 from tempolite.actors.futures import Reply
 from tempolite.actors.gateway import GatewayActor
 from tempolite.actors.live_schedule import COMMANDS
+from tempolite.actors.lost_threads import LostThread
 from tempolite.actors.messages import (
     AwaitIdle,
     AwaitOutcome,
@@ -281,6 +282,11 @@ class ActorSystem:
         """Waits for a reply; from any thread but the actors' own."""
         return self._dispatcher.wait(reply, None)
 
+    def change_thread(self, lost: LostThread) -> bool:
+        """Has a new thread run the actors; False where the code that blocks came back before."""
+        assert isinstance(self._dispatcher, ThreadDispatcher), "under a seed nobody watches"
+        return self._dispatcher.change_thread(lost, self.directory.take_over)
+
     def _ask(self, actor: pykka.ActorRef[Any], message: Any) -> Any:
         check_is_outside(self._dispatcher)
         reply: Any = actor.ask(message, block=False)
@@ -320,7 +326,9 @@ class ActorSystem:
 
     def _stop(self, *, is_clean: bool, error: Exception | None = None) -> None:
         self._perform(lambda: self.scheduler.close(error))
-        self._perform(lambda: self.directory.close(error))
+        for ending in self._perform(lambda: self.directory.close(error)):
+            with suppress(pykka.ActorDeadError):
+                self._dispatcher.wait(ending, ASK_S)
         if self.gateway is not None:
             self._perform(self.gateway.close)
         for pool in self.pools.values():
@@ -332,6 +340,8 @@ class ActorSystem:
         self.persistence.close(is_clean=is_clean)
         self.supervisor.stop_children()
         self.supervisor.stop_now()
+        for lost in self._dispatcher.lost_threads():
+            logger.warning("the engine is closed, and code still blocks a thread of it: %s", lost)
 
     def counts_of(self, queue: str) -> tuple[int, int, int]:
         """A queue's workers, and its activities running and waiting.

@@ -11,7 +11,8 @@
     not hit is let through and caught
 
 A shot is an exception that Python raises in the other thread. It must never hit anything but that stretch of
-workflow code: see :meth:`Watchdog.run` and :meth:`Watchdog._shoot`. The thread sleeps while nothing runs.
+workflow code: see :meth:`Watchdog.run` and :meth:`Watchdog._shoot`. Code that blocks, or catches every shot,
+is given up with its thread: see ``lost_threads.py``. The watchdog sleeps while nothing runs.
 
 Rejected: a signal (the host's main thread gets it), and a trace function (it costs more than all the rest).
 """
@@ -19,15 +20,21 @@ Rejected: a signal (the host's main thread gets it), and a trace function (it co
 from __future__ import annotations
 
 import ctypes
+import logging
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
+
+from tempolite.actors.lost_threads import LOST_THREADS_MAX, LostThread, ThreadLost
+
+logger = logging.getLogger("tempolite")
 
 LOOKS_PER_LIMIT = 2
 """Looks while stretches come and go; one that is found running is looked at again when its limit is over."""
@@ -38,6 +45,12 @@ ELSEWHERE_S = 0.002
 AGAIN_S = (0.05, 1.0)
 """Between shots at code that catches them, or that C code keeps; each pause is twice the one before."""
 
+LOST_S = 0.7
+"""From the first shot until the thread is given up: the others are to go on within a second."""
+
+LAST_SHOTS_MAX, LAST_PAUSE_S = 20, 0.05
+"""At lost code that runs on when the engine ends."""
+
 REPLAYED_LIMITS, REPLAYED_MIN_S = 10, 30.0
 """A stretch that was run before may take that many limits, and never less than that."""
 
@@ -47,8 +60,11 @@ _raise_in_thread = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.py_obj
 )
 
 
-class StretchTooLong(BaseException):
-    """Raised in workflow code that is over its limit; not an ``Exception``, which that code may catch."""
+class StretchTooLong(ThreadLost):
+    """Raised in workflow code that is over its limit; not an ``Exception``, which that code may catch.
+
+    Outside of that code it can be met in a thread that is lost only, and ends it like the other.
+    """
 
 
 class Eyes(Protocol):
@@ -56,6 +72,10 @@ class Eyes(Protocol):
 
     def place_of(self, frame: FrameType) -> str | None:
         """``file:line`` in workflow code, or None while it is in a call that must not be cut off."""
+        ...
+
+    def line_of(self, frame: FrameType) -> str | None:
+        """The same, whatever it is that workflow code called; None where none is under way."""
         ...
 
     def is_held(self, frame: FrameType) -> bool:
@@ -72,8 +92,12 @@ class Stretch(msgspec.Struct):
         live_since_s: when it began to count.
         is_replayed: it was run before, when last looked at.
         ask_replayed: tells whether it still is.
+        owner: whose it is.
         place: where it was when it was found over its limit.
+        found_s: when that was.
         pause_s: until the next shot.
+        lost: what is known of its thread where that is to be given up.
+        taken: that thread, once it is, and until it ends; None while it is not to be.
     """
 
     armed: list[int]
@@ -81,8 +105,20 @@ class Stretch(msgspec.Struct):
     live_since_s: float
     is_replayed: bool
     ask_replayed: Callable[[], bool]
+    owner: Any = None
     place: str = ""
+    found_s: float | None = None
     pause_s: float = AGAIN_S[0]
+    lost: LostThread | None = None
+    taken: list[int] | None = None
+
+    def take(self, taken: list[int]) -> bool:
+        """Takes its thread out of service, into that list, unless the code came back before."""
+        self.taken = taken
+        # In C, in one step: it is in one list or in the other, or the code has come back.
+        with suppress(IndexError):
+            taken.extend(iter(self.armed.pop, None))
+        return bool(taken)
 
 
 class Watchdog:
@@ -91,13 +127,20 @@ class Watchdog:
     Args:
         limit_s: what a stretch may take, wall time.
         eyes: see what its thread is doing.
+
+    Attributes:
+        change_thread: has another thread take the place of one that is lost; False where it came back before.
     """
+
+    change_thread: Callable[[LostThread], bool] | None = None
 
     def __init__(self, limit_s: float, eyes: Eyes) -> None:
         self._limit_s = limit_s
         self._eyes = eyes
         self._stretch: Stretch | None = None
         self._count = 0
+        self._lost: list[LostThread] = []
+        self._is_full = False
         self._bell = threading.Event()
         self._is_stopping = False
         self.is_asleep = False
@@ -115,16 +158,20 @@ class Watchdog:
         if self._thread.ident is not None:
             self._thread.join()
 
-    def run(self, code: Callable[[], None], is_replayed: Callable[[], bool]) -> str:
+    def run(self, code: Callable[[], None], is_replayed: Callable[[], bool], owner: Any = None) -> str:
         """Runs a stretch of workflow code; returns why it was ended, or nothing.
 
         Args:
             code: to its next wait.
             is_replayed: whether the code is still on its way through what is recorded; from any thread.
+            owner: whose it is; told to who takes the thread's place. Without one nobody does.
+
+        Raises:
+            ThreadLost: another thread has taken the place of this one.
         """
         thread, now_s = threading.get_ident(), time.monotonic()
         armed = [thread]
-        stretch = self._stretch = Stretch(armed, now_s, now_s, is_replayed(), is_replayed)
+        stretch = self._stretch = Stretch(armed, now_s, now_s, is_replayed(), is_replayed, owner)
         self._count += 1
         # The sleeper sets the flag, then looks at the count; we count, then look at the flag.
         if self.is_asleep:
@@ -141,6 +188,13 @@ class Watchdog:
             # It went through the code, or hit at the very end. No other is on its way: a thread has room
             # for one, and the one after this could only have hit where the list had just been cleared.
             pass
+        except BaseException:
+            if stretch.taken:
+                raise ThreadLost from None
+            raise
+        if stretch.taken:
+            # Nothing that this thread has in its hands is its business any more.
+            raise ThreadLost
         self._stretch = None
         return self._problem(stretch.place) if stretch.place else ""
 
@@ -154,14 +208,18 @@ class Watchdog:
         seen = -1
         while not self._is_stopping:
             stretch, count = self._stretch, self._count
+            lost_s = self._pursue() if self._lost else None
             if stretch is not None and stretch.armed:
-                self._bell.wait(self._look(stretch))
+                self._bell.wait(_sooner(self._look(stretch), lost_s))
             elif count != seen:
-                self._bell.wait(self._limit_s / LOOKS_PER_LIMIT)
+                self._bell.wait(_sooner(self._limit_s / LOOKS_PER_LIMIT, lost_s))
+            elif lost_s is not None:
+                self._bell.wait(lost_s)
             else:
                 self._sleep(count)
             seen = count
             self._bell.clear()
+        self._pursue_to_the_end()
 
     def _sleep(self, count: int) -> None:
         """Until the next stretch."""
@@ -196,16 +254,96 @@ class Watchdog:
         if frame is None:
             return self._limit_s / LOOKS_PER_LIMIT
         if self._eyes.is_held(frame):
-            stretch.live_since_s = now_s
+            stretch.live_since_s, stretch.found_s = now_s, None
             return self._limit_s / LOOKS_PER_LIMIT
         place = self._eyes.place_of(frame)
+        line = place or self._eyes.line_of(frame)
         # A frame that is kept keeps the run's values alive.
         del frame
+        if stretch.found_s is None:
+            stretch.found_s = now_s
+        left_s = stretch.found_s + LOST_S - now_s
+        if left_s <= 0 and self._give_up(stretch, stretch.place or line):
+            return 0.0
         if place is None:
             return ELSEWHERE_S
         stretch.place = stretch.place or place
-        # In C, in one step: no other thread runs between finding it armed and shooting.
-        deque(map(_raise_in_thread, stretch.armed, (StretchTooLong,)), maxlen=0)
+        _shoot_in_one_step(stretch.armed)
         pause_s = stretch.pause_s
         stretch.pause_s = min(2 * pause_s, AGAIN_S[1])
-        return pause_s
+        return min(pause_s, left_s) if left_s > 0 else pause_s
+
+    # ── threads that are given up ───────────────────────────────────────────────────────────────────────
+
+    def _give_up(self, stretch: Stretch, line: str | None) -> bool:
+        """Has another thread take the place of one that no shot ends; whether it did."""
+        if line is None or stretch.owner is None or self.change_thread is None or not self._has_room():
+            return False
+        lost = stretch.lost = LostThread(stretch.owner, self._problem(line), stretch.take)
+        try:
+            is_lost = self.change_thread(lost)
+        except RuntimeError as error:
+            logger.error("workflow code blocks, and no other thread can be started for the others: %s", error)
+            return False
+        if is_lost:
+            self._lost.append(lost)
+            logger.warning("%s; its thread is left to it, the other workflows go on in a new one", lost)
+        return is_lost
+
+    def _has_room(self) -> bool:
+        was_full, self._is_full = self._is_full, len(self._lost) >= LOST_THREADS_MAX
+        if self._is_full and not was_full:
+            logger.error(
+                "workflow code blocks %d threads; until one of them comes back, the next holds up everybody",
+                LOST_THREADS_MAX,
+            )
+        return not self._is_full
+
+    def _pursue(self) -> float | None:
+        """Shoots at lost code that goes on in Python, or comes back; when to do so again, if there is any."""
+        now_s = time.monotonic()
+        self._lost = [lost for lost in self._lost if lost.is_there]
+        for lost in self._lost:
+            if now_s >= lost.again_s:
+                lost.again_s = now_s + lost.pause_s
+                lost.pause_s = min(2 * lost.pause_s, AGAIN_S[1])
+                self._shoot_at_lost(lost)
+        return min((lost.again_s - now_s for lost in self._lost), default=None)
+
+    def _pursue_to_the_end(self) -> None:
+        """The engine ends: what is blocked is left behind, what runs on would do so for ever."""
+        for _ in range(LAST_SHOTS_MAX):
+            self._lost = [lost for lost in self._lost if lost.is_there and lost.has_run()]
+            if not self._lost:
+                return
+            for lost in self._lost:
+                self._shoot_at_lost(lost)
+            time.sleep(LAST_PAUSE_S)
+
+    def _shoot_at_lost(self, lost: LostThread) -> None:
+        frame = sys._current_frames().get(next(iter(lost.armed), -1))
+        is_users = frame is not None and self._eyes.place_of(frame) is not None
+        del frame
+        if is_users:
+            _shoot_in_one_step(lost.armed)
+
+
+def _sooner(one_s: float, other_s: float | None) -> float:
+    return one_s if other_s is None else min(one_s, other_s)
+
+
+def _shoot_in_one_step(armed: list[int]) -> None:
+    """In C: no other thread runs between finding it armed and shooting.
+
+    A shot at a thread that blocks leaves CPython 3.11 looking for it at every call of every thread; where one
+    has a profile or trace function it gets no further. So the shooter takes one itself, which ends that; the
+    other thread looks for its own as soon as it goes on.
+    """
+    deque(map(_raise_in_thread, armed, (StretchTooLong,)), maxlen=0)
+    with suppress(_Recoil):
+        _raise_in_thread(threading.get_ident(), _Recoil)
+        time.sleep(0)
+
+
+class _Recoil(BaseException):
+    """What the shooter takes."""

@@ -19,6 +19,7 @@ import pykka
 from tempolite.actors.actor import Actor, receives
 from tempolite.actors.controls import Answer, Asked
 from tempolite.actors.futures import Reply
+from tempolite.actors.lost_threads import CutOff
 from tempolite.actors.messages import (
     ActivityEnded,
     ActivityLost,
@@ -50,6 +51,8 @@ from tempolite.actors.messages import (
 )
 from tempolite.core.identifiers import StreamId, WorkflowId
 from tempolite.errors import EngineClosed
+
+BEGIN = Begin()
 
 
 class Turn(msgspec.Struct, gc=False):
@@ -104,6 +107,25 @@ class Execution(Protocol):
         """Ends the live code without recording anything: put away, close, failed commit."""
         ...
 
+    def abandon(self) -> Callable[[], None]:
+        """Fences code that another thread does not come back from; gives what ends it there."""
+        ...
+
+    def cut_off(self, mail: list[Any], problem: str) -> tuple[CutOff, Asked | None]:
+        """Says how the turn under way began; and what the code was being asked, which must not be again."""
+        ...
+
+    def moved(self) -> tuple[Execution, Callable[[], None]] | None:
+        """The same run for another thread, and what ends the code that can't follow it, in the old one.
+
+        None where nothing stays behind.
+        """
+        ...
+
+    def anew(self) -> Execution:
+        """The same run before its first turn."""
+        ...
+
 
 class Routes(msgspec.Struct):
     """Where a workflow actor's messages go.
@@ -141,6 +163,10 @@ class RunDiscarded(Message, frozen=True):
     mail: list[Any]
     error: BaseException
     is_final: bool
+
+
+class End(Message, frozen=True):
+    """The engine ends: so does the run's code."""
 
 
 class Activeness(Message, frozen=True):
@@ -183,7 +209,7 @@ class WorkflowActor(Actor):
         self._routes = routes
         self._created = list(created)
         self._is_durable = False
-        self._mail: list[Any] = [Begin(), *mail]
+        self._mail: list[Any] = [BEGIN, *mail]
         self._taken: list[Any] = []
         self._unanswered: list[Any] = []
         self._turn: Turn | None = None
@@ -237,6 +263,11 @@ class WorkflowActor(Actor):
             self._routes.directory.tell(RunLeft(self._execution.workflow, self._execution.stream))
             self.stop_now()
 
+    @receives(End)
+    def on_end(self, _message: End) -> None:
+        """Ends the code, in a letter of its own: it may take its time."""
+        self.stop_now()
+
     @property
     def is_under_way(self) -> bool:
         """Whether a turn is being committed, or mail waits for the next one."""
@@ -250,6 +281,39 @@ class WorkflowActor(Actor):
         """Fences the code, so that what still runs of it records nothing."""
         self.answer_creation(EngineClosed("the engine was closed before the run was durable"))
         self._execution.discard()
+
+    def move(self) -> Callable[[], None] | None:
+        """Another thread runs it from now on; gives what ends the code that stays in the old one."""
+        moved = self._execution.moved()
+        if moved is None:
+            return None
+        self._execution, end = moved
+        return end
+
+    def begin_again(self, execution: Execution, problem: str) -> Asked | None:
+        """Takes the turn under way once more, whose code another thread does not come back from.
+
+        Returns what that code was being asked; nobody asks it again.
+        """
+        before, self._execution = self._execution, execution
+        execution.attach(self.actor_ref)
+        mail = [*self._unanswered, *self._taken, *self._mail]
+        cut_off, asked = before.cut_off(mail, problem)
+        rest = [message for message in mail if message is not asked and not isinstance(message, Begin)]
+        self._mail, self._taken, self._unanswered = [BEGIN, cut_off, *rest], [], []
+        self.actor_inbox.put(BEGIN)
+        return asked
+
+    @receives(Begin)
+    def on_begin(self, _message: Begin) -> None:
+        """Takes a turn that is begun again."""
+        if self._turn is None and self._mail:
+            self._take_turn()
+
+    def answer_end(self) -> None:
+        """Who waits for its end need not wait for its code."""
+        if self.reply_to is not None and not self.reply_to.is_set:
+            self.reply_to.set(None)
 
     def when_durable(self, reply: Reply[Any]) -> None:
         """Answers with the workflow id once the run exists in the file, or with why it does not."""

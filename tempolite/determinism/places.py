@@ -96,6 +96,10 @@ class Eyes:
         frames = self.frames(frame)
         return place_of(frames) if is_users_doing(frames) else None
 
+    def line_of(self, frame: FrameType) -> str | None:
+        """The same, whatever it is that the user's code called; None where nothing of it is under way."""
+        return place_of(self.frames(frame))
+
     def is_held(self, frame: FrameType) -> bool:
         """Whether a debugger has it."""
         return any(package_of(each) in DEBUGGERS for each in self.frames(frame))

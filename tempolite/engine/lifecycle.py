@@ -260,6 +260,7 @@ class Lifecycle(Port):
         # Under a seed everything runs in one thread, whose order no other thread may change.
         if self._watchdog is not None and self._seed is None:
             self._services.watch = self._watchdog
+            self._watchdog.change_thread = self._system.change_thread
             self._watchdog.start()
 
     def _stop_watchdog(self) -> None:

@@ -53,12 +53,16 @@ LOSSES_MAX = 3
 
 
 class Activities:
-    """What a run's activities do."""
+    """What a run's activities do.
+
+    Attributes:
+        calls: what they call, as the code said.
+    """
 
     def __init__(self, execution: Execution) -> None:
         self._execution = execution
         self._log, self._steps, self._services = execution.log, execution.steps, execution.services
-        self._calls: dict[StepKey, ActivityCall] = {}
+        self.calls: dict[StepKey, ActivityCall] = {}
 
     def schedule(
         self, name: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -75,7 +79,7 @@ class Activities:
         step = self._steps.known(key, StepKind.ACTIVITY, call.names)
         if types := self._services.codec.payload_types(payload):
             call = call.carrying(types)
-        self._calls[key] = call
+        self.calls[key] = call
         if step is None:
             self._log.record(events.ActivityScheduled(call.name, msgspec.Raw(payload), queue), key)
             self._dispatch(self._log.state.steps[key], queue)
@@ -96,7 +100,7 @@ class Activities:
 
     def clear(self) -> None:
         """The run is over."""
-        self._calls.clear()
+        self.calls.clear()
 
     def cancel(self) -> None:
         """The run is being cancelled: what runs is stopped, and that is its outcome."""
@@ -105,7 +109,7 @@ class Activities:
 
     def go_on(self, step: StepRecord, call: ActivityCall, queue: str) -> None:
         """A recorded step runs, from where it stands; one under way is left alone."""
-        self._calls[step.key] = call
+        self.calls[step.key] = call
         if step.key in self._log.in_flight:
             return
         if step.is_started:
@@ -146,7 +150,7 @@ class Activities:
         heartbeat = events.optional_value(message.heartbeat)
         lost = events.ActivityWorkerLost(message.cause, heartbeat, message.began_at)
         self._log.record(lost, step.key, message.attempt)
-        if self._calls[step.key].options.once:
+        if self.calls[step.key].options.once:
             self._give_up(step, unknown_outcome(f"its worker process died by {message.cause}"))
         elif step.losses < LOSSES_MAX:
             self._dispatch(step, self._log.in_flight[step.key])
@@ -167,7 +171,7 @@ class Activities:
             self._dispatch(step, self._log.in_flight[key])
 
     def _take_failure(self, step: StepRecord, failure: Failure, ended: ActivityEnded) -> None:
-        attempt, options = step.attempts + 1, self._calls[step.key].options
+        attempt, options = step.attempts + 1, self.calls[step.key].options
         if failure.type_name == DEADLINE_TYPE and step.last_failure is not None:
             # Why it was not done in time.
             failure = structs.replace(failure, cause=step.last_failure, cause_is_explicit=True)
@@ -214,7 +218,7 @@ class Activities:
 
     def _dispatch(self, step: StepRecord, queue: str) -> None:
         """Sends the next attempt to its pool, once this turn is durable."""
-        log, call = self._log, self._calls[step.key]
+        log, call = self._log, self.calls[step.key]
         log.in_flight[step.key] = queue
         options, run = call.options, log.state.created.run
         is_of_saga = step.kind is StepKind.SAGA_STEP

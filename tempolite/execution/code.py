@@ -37,6 +37,7 @@ class Code:
         self.call = call
         self.is_ending = False
         self._runner: Runner | None = None
+        self._barred = ""
 
     @property
     def is_async(self) -> bool:
@@ -106,12 +107,29 @@ class Code:
         self._execution.begin_code()
         self._steps.begin_replay()
 
+    def bar(self, problem: str) -> None:
+        """It ran in this turn before, and blocked: it is stuck as soon as it is to run."""
+        self._barred = problem
+
+    def leave(self) -> Callable[[], None] | None:
+        """Begins anew where it can't go on in another thread; gives what ends it in this one."""
+        runner = self._runner
+        if not isinstance(runner, GreenletRunner):
+            return None
+        self._runner = None
+        return runner.close
+
+    def give_up(self) -> Callable[[], None]:
+        """Gives what ends it where it is, once it comes back."""
+        runner, self._runner = self._runner, None
+        return _nothing if runner is None else runner.close
+
     def stop(self) -> None:
         """Ends it where it waits; what its ``finally`` blocks ask for is not recorded."""
         runner, self._runner = self._runner, None
         if runner is not None:
             was_ending, self.is_ending = self.is_ending, True
-            self._execution.services.watch.run(runner.close, _is_live)
+            self._execution.services.watch.run(runner.close, _is_live, self._execution)
             self.is_ending = was_ending
 
     def halt(self, error: TurnTooLong) -> None:
@@ -148,7 +166,7 @@ class Code:
     def _run_stretch(self, code: Callable[[], None], *, is_guarded: bool = True) -> None:
         services = self._execution.services
         with services.guard if is_guarded else nullcontext():
-            problem = services.watch.run(code, self._steps.is_rerun)
+            problem = services.watch.run(code, self._steps.is_rerun, self._execution)
         if problem:
             raise TurnTooLong(problem)
 
@@ -178,6 +196,8 @@ class Code:
 
     def _make_runner(self) -> Runner:
         assert self.call is not None, "only known functions run"
+        if self._barred:
+            raise TurnTooLong(self._barred)
         execution, function = self._execution, self.call.callable
         args, kwargs = execution.services.codec.decode_call(bytes(execution.created.args))
         self._steps.code_time_us = self._log.state.began_at or 0
@@ -188,6 +208,10 @@ class Code:
             context = WorkflowContext(execution)
             self._runner = GreenletRunner(lambda: function(context, *args, **kwargs))
         return self._runner
+
+
+def _nothing() -> None:
+    """There is no code to end."""
 
 
 def _is_live() -> bool:

@@ -6,11 +6,13 @@ run's actor commits it before it acts on it. What a kind of step means stands in
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tempolite.actors.controls import Asked
+from tempolite.actors.lost_threads import CutOff
 from tempolite.actors.messages import (
     ActivityEnded,
     ActivityLost,
@@ -35,7 +37,7 @@ from tempolite.execution.code import Code
 from tempolite.execution.ending import Ending
 from tempolite.execution.parts import Parts
 from tempolite.execution.run_log import RUN_STEP, RunLog
-from tempolite.execution.runner import Fenced
+from tempolite.execution.runner import FENCE, Fenced
 from tempolite.execution.steps import Steps
 from tempolite.registry import unknown_function
 from tempolite.store import statements
@@ -138,6 +140,46 @@ class Execution(Parts):
         self.activities.clear()
         if "sagas" in self.made:
             self.sagas.clear()
+
+    def abandon(self) -> Callable[[], None]:
+        """Fences code that another thread does not come back from; gives what ends it there."""
+        self._is_discarded = True
+        # Also what only reads: the time, randomness.
+        self.steps = cast("Steps", FENCE)
+        return self.code.give_up()
+
+    def cut_off(self, mail: list[Any], problem: str) -> tuple[CutOff, Asked | None]:
+        """Says how the turn under way began; and what the code was being asked, which must not be again."""
+        asked = self.requests.asked if "requests" in self.made else None
+        # A query or validator has changed nothing: the run goes on without it.
+        is_harmless = asked is not None and self._is_reading
+        calls = dict(self.activities.calls)
+        in_flight = self.log.in_flight_before(mail, {key: call.options.queue for key, call in calls.items()})
+        return CutOff("" if is_harmless else problem, in_flight, calls), asked
+
+    def moved(self) -> tuple[Execution, Callable[[], None]] | None:
+        """The same run for another thread, and what ends the code that can't follow it, in the old one."""
+        end = self.code.leave()
+        if end is None:
+            return None
+        following = copy.copy(self)
+        for part in (following.code, following.activities, following.ending, *following.made.values()):
+            part._execution = following
+        # Whatever the code that stays behind holds leads here: to a run that is over, and records nothing.
+        vars(self).clear()
+        call, services = following.code.call, following.services
+        Execution.__init__(self, following.workflow, following.stream, call, services, following.created)
+        self._is_discarded = True
+        self.steps = cast("Steps", FENCE)
+        following.begin_code()
+        following.steps.begin_replay()
+        return following, end
+
+    def anew(self) -> Execution:
+        """The same run before its first turn."""
+        execution = Execution(self.workflow, self.stream, self.code.call, self.services, self.created)
+        execution.prelude = self.prelude
+        return execution
 
     # ── for the parts ───────────────────────────────────────────────────────────────────────────────────
 
@@ -288,6 +330,8 @@ class Execution(Parts):
                 self._take_try_again(message.times)
             case Begin():
                 self._take_begin()
+            case CutOff():
+                self._take_cut_off(message)
             case _:
                 raise AssertionError(f"{type(message).__name__} is no message to a run")
 
@@ -316,6 +360,11 @@ class Execution(Parts):
             self.log.say_stuck()
         elif state.finished is not None:
             self.log.say_finished(state.finished)
+
+    def _take_cut_off(self, message: CutOff) -> None:
+        self.log.in_flight.update(message.in_flight)
+        self.activities.calls.update(message.calls)
+        self.code.bar(message.problem)
 
     def _take_retry(self, step: StepKey) -> None:
         if step != RUN_STEP:

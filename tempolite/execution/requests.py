@@ -33,6 +33,7 @@ class Requests:
         self._execution = execution
         self._log = execution.log
         self._unanswered: list[Asked] = []
+        self._under_way: Asked | None = None
 
     def take(self, letter: Asked) -> None:
         """Does what is asked, or says why not."""
@@ -40,10 +41,12 @@ class Requests:
             self._unanswered.append(letter)
             return
         value, error = None, None
+        self._under_way = letter
         try:
             value = self._do(letter.message)
         except Exception as refusal:
             error = refusal
+        self._under_way = None
         if letter.reply is not None:
             self._log.send(Answer(letter.reply, value, error))
 
@@ -55,6 +58,13 @@ class Requests:
     def unanswered(self) -> list[Any]:
         """Those that still wait for the code's first turn."""
         return list(self._unanswered)
+
+    @property
+    def asked(self) -> Asked | None:
+        """What the code is being asked just now."""
+        letter = self._under_way
+        is_for_code = letter is not None and isinstance(letter.message, (QueryArrived, UpdateArrived))
+        return letter if is_for_code else None
 
     @property
     def are_waiting(self) -> bool:

@@ -8,7 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tempolite.actors.messages import CancelActivities, CancelTimer, RunEnded, SetTimer, TimerDue, Write
+from tempolite.actors.messages import (
+    ActivityEnded,
+    ActivityLost,
+    ActivityNext,
+    CancelActivities,
+    CancelTimer,
+    RetryDue,
+    RunActivity,
+    RunEnded,
+    RunSideEffect,
+    SetTimer,
+    SideEffectEnded,
+    TimerDue,
+    Write,
+)
 from tempolite.actors.workflow import Outgoing, ToQueue, Turn
 from tempolite.core import events
 from tempolite.core.events import AnyBody, Entry
@@ -23,6 +37,8 @@ if TYPE_CHECKING:
     import pykka
 
 ACTIVE = (Status.RUNNING, Status.WAITING)
+
+OF_ACTIVITIES = (ActivityEnded, ActivityLost, ActivityNext, RetryDue)
 
 RUN_STEP = StepKey("")
 """Stands for the run itself where a step is expected."""
@@ -121,6 +137,26 @@ class RunLog:
     def clear_timer(self, key: StepKey) -> None:
         """It has fired, or is of no use any more."""
         self.write((statements.CLEAR_TIMER, (self.stream, key)))
+
+    def in_flight_before(self, mail: list[Any], queues: dict[StepKey, str | None]) -> dict[StepKey, str]:
+        """What was under way when this turn began: not what it was to send, but what its mail tells of.
+
+        Args:
+            mail: of this turn, and of later ones.
+            queues: where each activity goes, if not to the run's own queue.
+        """
+        before = dict(self.in_flight)
+        for message in self._outbox:
+            if isinstance(message, RunSideEffect):
+                before.pop(message.step, None)
+            elif isinstance(message, ToQueue) and isinstance(message.message, RunActivity):
+                before.pop(message.message.job.step, None)
+        for message in mail:
+            if isinstance(message, SideEffectEnded):
+                before[message.step] = ""
+            elif isinstance(message, OF_ACTIVITIES) and message.step in queues:
+                before[message.step] = queues[message.step] or self.state.created.queue
+        return before
 
     def turn(self) -> Turn:
         """What this turn comes to."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import greenlet
 
@@ -26,6 +26,16 @@ CLOSE_STEPS_MAX = 100
 
 class Fenced(BaseException):
     """Raised by every call of a context whose code is being ended: nothing it does is recorded."""
+
+
+class _Fence:
+    """In place of what code must not use any more."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise Fenced
+
+
+FENCE = _Fence()
 
 
 class Runner(Protocol):

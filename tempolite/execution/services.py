@@ -38,7 +38,7 @@ class Limits(msgspec.Struct, frozen=True):
 class Watch(Protocol):
     """Runs workflow code, and ends what takes too long."""
 
-    def run(self, code: Callable[[], None], is_replayed: Callable[[], bool]) -> str:
+    def run(self, code: Callable[[], None], is_replayed: Callable[[], bool], owner: Any) -> str:
         """Runs it; returns why it was ended, or nothing."""
         ...
 
@@ -46,7 +46,7 @@ class Watch(Protocol):
 class Unwatched:
     """Lets code take the time that it takes."""
 
-    def run(self, code: Callable[[], None], is_replayed: Callable[[], bool]) -> str:
+    def run(self, code: Callable[[], None], is_replayed: Callable[[], bool], owner: Any) -> str:
         code()
         return ""
 

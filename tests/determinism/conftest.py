@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tempolite import Tempolite
+from tests.determinism.blocking import block
 from tests.engine.conftest import (
     EngineMaker,
     database,
@@ -19,7 +20,7 @@ from tests.engine.conftest import (
     path,
 )
 
-__all__ = ["database", "gate", "hang_guard", "make_engine", "make_gate", "nothing_left", "path"]
+__all__ = ["block", "database", "gate", "hang_guard", "make_engine", "make_gate", "nothing_left", "path"]
 
 LIMIT_S = 0.2
 

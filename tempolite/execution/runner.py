@@ -24,10 +24,6 @@ CLOSE_STEPS_MAX = 100
 """Times that code may go on after it was fenced, in ``finally`` blocks that catch everything."""
 
 
-class Fenced(BaseException):
-    """Raised by every call of a context whose code is being ended: nothing it does is recorded."""
-
-
 class Runner(Protocol):
     """Live code of one attempt."""
 

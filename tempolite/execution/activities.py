@@ -38,8 +38,8 @@ from tempolite.errors import (
     WorkerLost,
     WorkflowCancelled,
 )
+from tempolite.execution.fence import Fenced
 from tempolite.execution.infos import ActivityInfo
-from tempolite.execution.runner import Fenced
 from tempolite.saga_context import decode_output
 
 if TYPE_CHECKING:

@@ -152,14 +152,15 @@ class Ending:
         for seq, body in enumerate(first, start=1):
             log.write(statements.insert_event(stream, Entry(seq, log.now_us, body)))
         log.write((statements.CONTINUE_RUN, (log.stream,)))
-        status = Status.PAUSED if following.paused else Status.RUNNING
-        latest = Latest(status, is_held=following.held)
+        must_wait = following.deferred or following.held
+        status = Status.PENDING if must_wait else Status.RUNNING
+        latest = Latest(Status.PAUSED if following.paused else status, is_held=following.held)
         log.write(statements.insert_run(stream, log.workflow, following, log.now_us, latest))
         log.write((statements.KEEP_PLACE, (stream, log.stream)))
         if self._log.state.has_children:
             self._execution.children.cancel()
         log.drop_work()
-        if created.timeout_s is not None:
+        if created.timeout_s is not None and not must_wait:
             due_us = log.now_us + round(created.timeout_s * 1e6)
             log.write((statements.SET_TIMER, (stream, RUN_STEP, due_us)))
             log.send(SetTimer(log.workflow, RUN_STEP, due_us, TimerDue(RUN_STEP), is_durable=True))

@@ -35,9 +35,9 @@ from tempolite.errors import InvalidArguments, NotAllowedInWorkflow
 from tempolite.execution.activities import Activities
 from tempolite.execution.code import Code
 from tempolite.execution.ending import Ending
+from tempolite.execution.fence import FENCE, Fenced
 from tempolite.execution.parts import Parts
 from tempolite.execution.run_log import RUN_STEP, RunLog
-from tempolite.execution.runner import FENCE, Fenced
 from tempolite.execution.steps import Steps
 from tempolite.registry import unknown_function
 from tempolite.store import statements

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import greenlet
 
@@ -22,20 +22,6 @@ SPARE_STACKS_MAX = 1_000
 
 CLOSE_STEPS_MAX = 100
 """Times that code may go on after it was fenced, in ``finally`` blocks that catch everything."""
-
-
-class Fenced(BaseException):
-    """Raised by every call of a context whose code is being ended: nothing it does is recorded."""
-
-
-class _Fence:
-    """In place of what code must not use any more."""
-
-    def __getattr__(self, name: str) -> NoReturn:
-        raise Fenced
-
-
-FENCE = _Fence()
 
 
 class Runner(Protocol):

@@ -30,8 +30,8 @@ from tempolite.core.saga_steps import (
 )
 from tempolite.core.step_records import StepKind, StepRecord
 from tempolite.errors import InvalidArguments, InvalidState, NonDeterminismError
+from tempolite.execution.fence import Fenced
 from tempolite.execution.infos import SagaInfo
-from tempolite.execution.runner import Fenced
 from tempolite.execution.saga_outcomes import rolled_back, undo_failed
 from tempolite.execution.steps import ANY_FUNCTION
 from tempolite.saga import PlannedStep, Saga

@@ -21,8 +21,8 @@ from tempolite.errors import (
     WorkflowCancelled,
     WorkflowFailed,
 )
+from tempolite.execution.fence import Fenced
 from tempolite.execution.run_log import RUN_STEP
-from tempolite.execution.runner import Fenced
 from tempolite.execution.saga_outcomes import add_errors, values_of
 from tempolite.failures import rebuild_failure
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, NoReturn, Protocol
 
 from tempolite.errors import NotAllowedInWorkflow
+from tempolite.execution.fence import Fenced
 
 logger = logging.getLogger("tempolite")
 
@@ -95,7 +96,9 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             coroutine: Any = task.get_coro()
             try:
-                coroutine.close()
+                # What it asks of its context in a ``finally`` block is refused, as it should be.
+                with suppress(Fenced):
+                    coroutine.close()
             except BaseException as error:
                 logger.error("workflow code went on after it was ended: %r", error)
         self._ready.clear()

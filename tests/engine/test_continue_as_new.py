@@ -296,3 +296,43 @@ def test_continuations_go_on_after_a_crash(make_engine: EngineMaker, on_file: Ho
 
     assert engine.get("a").get(timeout=10) == [41, "a"]
     assert list(dict.fromkeys(effects.lines())) == [f"run {number}" for number in range(1, 42)]
+
+
+async def cleaning(ctx: AsyncWorkflowContext) -> None:
+    """Cleans up whatever happens."""
+    try:
+        await ctx.signal("go")
+    finally:
+        await ctx.activity("clean", len, "abc")
+
+
+def test_code_that_cleans_up_is_ended_without_a_word(
+    make_engine: EngineMaker, on_file: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Put away, continued or closed: its ``finally`` blocks run, and what they ask for is refused."""
+    engine = make_engine(**on_file)
+    info = engine.execute("a", cleaning)
+    engine.wait(timeout=10)
+    info.actor_ref.ask(ContinueAsNew(()))
+    engine.wait(timeout=10)
+    engine.close()
+
+    assert [each.getMessage() for each in caplog.records if each.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_deferred_run_that_continues_stays_deferred(
+    make_engine: EngineMaker, home: Home, paused: bool
+) -> None:
+    """Listed so from the first moment; its time does not run before it begins."""
+    engine = make_engine(**home)
+    info = engine.execute("a", workflow(counting, defer=True, timeout=3600), 0, "")
+    if paused:
+        info.pause()
+
+    info.actor_ref.ask(ContinueAsNew((1, "never")))
+
+    statuses = {str(row[0]) for row in engine._rows("SELECT status FROM runs WHERE is_latest = 1")}
+    assert statuses == {"PAUSED" if paused else "PENDING"}
+    engine.wait(timeout=10)
+    assert (info.run, engine._rows("SELECT count(*) FROM timers")) == (2, [(0,)])

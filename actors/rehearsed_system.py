@@ -103,9 +103,17 @@ class RehearsedSystem(ObservedSystem):
             loop.call_soon(self._drive, loop, False)
 
     def _drive(self, loop: asyncio.AbstractEventLoop, is_idle: bool) -> None:
+        if self._dispatcher.killed is not None:
+            self._tell_killed(self._dispatcher.killed)
         self._awaited = [reply for reply in self._awaited if not reply.is_set]
         # Time moves only when the other coroutines have had their say.
         went_on = bool(self._awaited) and self._dispatcher.step(advance_time=is_idle)
         self._is_driven = went_on or (bool(self._awaited) and not is_idle)
         if self._is_driven:
             loop.call_soon(self._drive, loop, not went_on)
+
+    def _tell_killed(self, error: BaseException) -> None:
+        self._dispatcher.read_what_is_left()
+        for reply in self._awaited:
+            if not reply.is_set:
+                reply.fail(error)

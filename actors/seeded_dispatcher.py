@@ -184,7 +184,7 @@ class SeededDispatcher:
             if not self.step(until_s=until_s):
                 self._give_up(until_s)
         if self._killed is not None:
-            self._read_what_is_left()
+            self.read_what_is_left()
             raise self._killed
         return reply.get(timeout=0)
 
@@ -243,7 +243,12 @@ class SeededDispatcher:
         self.clock.advance(max(0.0, until_s - self.clock.monotonic_s()))
         raise Timeout(f"{until_s} s of virtual time")
 
-    def _read_what_is_left(self) -> None:
+    @property
+    def killed(self) -> BaseException | None:
+        """What who waits is told, once it was killed."""
+        return self._killed
+
+    def read_what_is_left(self) -> None:
         """What a killed engine had sent before it died, and whoever got it could still do."""
         for _ in range(MESSAGES_AFTER_KILL):
             if not self.choices:

@@ -17,6 +17,7 @@ is the lesser case: it runs once, after the start.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -106,8 +107,10 @@ class CrashPoints:
             NonDeterminismError: the scenario's commits are others in another run.
             Exception: what the scenario raised itself, with a note that names the commit.
         """
-        if not callable(scenario):
-            raise InvalidArguments(f"a scenario is a function that takes an engine, this is {scenario!r}")
+        if not callable(scenario) or inspect.iscoroutinefunction(scenario):
+            raise InvalidArguments(
+                f"a scenario is a function, no coroutine, that takes an engine: {scenario!r}"
+            )
         return self._all_of(scenario)
 
     def _all_of(self, scenario: Scenario) -> Iterator[CrashedRun]:

@@ -125,4 +125,5 @@ def test_who_waits_for_a_killed_dispatcher_gets_no_answer() -> None:
         dispatcher.wait(ask(ref, Do(kill)), timeout=None)
     assert read == [("reader", "sent before")]
     with pytest.raises(LookupError, match="killed"):
-        dispatcher.wait(ask(ref, Say(1)), timeout=None)
+        dispatcher.wait(ask(ref, Hold()), timeout=None)
+    assert "timer" not in read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -148,6 +149,25 @@ def test_children_and_side_effects_are_there_after_each_kill(tempolite_crash_poi
     for run in tempolite_crash_points(lambda engine: engine.execute("parent", parent).get()):
         assert run.engine.get("parent").get() == [0, 2, 4]
         assert run.engine.count(status="COMPLETED") == 4
+
+
+def test_a_scenario_may_await_in_a_loop_of_its_own(tempolite_crash_points: CrashPoints) -> None:
+    """Who awaits is told of the kill as who waits is."""
+    bank, ended = Bank(), list[str]()
+
+    async def shop_twice(engine: Tempolite) -> None:
+        infos = [await engine.aexecute(f"shop-{number}", shopping(bank)) for number in range(2)]
+        try:
+            await asyncio.gather(*(info.aget() for info in infos))
+        except EngineCrashed:
+            ended.append("crashed")
+            raise
+
+    runs = list(tempolite_crash_points(lambda engine: asyncio.run(shop_twice(engine))))
+
+    assert [run.engine.count(status="COMPLETED") for run in runs] == [1, 2, 2, 2, 2, 2]
+    assert ended == ["crashed"] * len(ended)
+    assert len(ended) >= 4
 
 
 def test_a_saga_is_compensated_wherever_it_is_killed(tempolite_crash_points: CrashPoints) -> None:
@@ -299,10 +319,15 @@ def test_a_scenario_that_never_rests_is_refused(
         list(tempolite_crash_points(lambda engine: engine.execute("restless", restless)))
 
 
-def test_a_scenario_is_a_function(tempolite_crash_points: CrashPoints) -> None:
+async def coroutine(engine: Tempolite) -> None:
+    """No scenario."""
+
+
+@pytest.mark.parametrize("scenario", ["scenario", None, coroutine])
+def test_a_scenario_is_a_function(tempolite_crash_points: CrashPoints, scenario: Any) -> None:
     """Said at the call, not when it is iterated."""
     with pytest.raises(InvalidArguments, match="takes an engine"):
-        tempolite_crash_points("scenario")  # type: ignore[arg-type]
+        tempolite_crash_points(scenario)
 
 
 # ── faults that it is made for ──────────────────────────────────────────────────────────────────────────

@@ -16,6 +16,7 @@ import pytest
 from tempolite import (
     ActivityContext,
     Deadlock,
+    EngineCrashed,
     InvalidArguments,
     InvalidState,
     Queue,
@@ -321,6 +322,26 @@ def test_the_clock_moves_seeded_engines_as_well(
     assert (early.status, late.status) == ("COMPLETED", "WAITING")
     assert early.finished_at is not None
     assert (early.finished_at - early.created_at).days == 1
+
+
+def test_a_seeded_engine_can_be_killed_and_opened_again(
+    actor_system: TestActorSystem, tempolite_factory: Factory
+) -> None:
+    """Nothing that was under way goes on in the meantime."""
+    actor_system.seeded(6)
+    calls = list[int]()
+
+    def working(ctx: WorkflowContext) -> int:
+        return ctx.activity("work", lambda: calls.append(1) or len(calls)).get()  # type: ignore[func-returns-value]
+
+    first = tempolite_factory(workflows=[working])
+    info = first.execute("working", working)
+    first.crash()  # type: ignore[attr-defined]
+
+    with pytest.raises(EngineCrashed):
+        info.get()
+    assert calls == []
+    assert tempolite_factory(workflows=[working]).get("working").get() == 1
 
 
 # ── asked for too late, or with nonsense ────────────────────────────────────────────────────────────────

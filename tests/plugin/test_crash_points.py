@@ -26,7 +26,6 @@ from tempolite import (
 from tempolite.testing import crash_points
 from tempolite.testing.clock import TestClock
 from tempolite.testing.crash_points import CrashedRun
-from tests.plugin.conftest import Project
 
 DAY_S = 86_400.0
 CrashPoints = Callable[[Callable[[Any], Any]], Iterator[CrashedRun]]
@@ -328,84 +327,3 @@ def test_a_scenario_is_a_function(tempolite_crash_points: CrashPoints, scenario:
     """Said at the call, not when it is iterated."""
     with pytest.raises(InvalidArguments, match="takes an engine"):
         tempolite_crash_points(scenario)
-
-
-# ── faults that it is made for ──────────────────────────────────────────────────────────────────────────
-
-TWICE = """
-    charged = []
-
-    def charge(order, amount):
-        charged.append((order, amount))            # nothing tells a second try from a second order
-
-    def process(ctx, order):
-        ctx.activity("charge", charge, order, 20).get()
-
-    def test_a_card_is_charged_once(tempolite_crash_points):
-        def scenario(engine):
-            charged.clear()
-            engine.execute("order-1", process, "order-1").get()
-
-        for run in tempolite_crash_points(scenario):
-            assert charged == [("order-1", 20)]
-"""
-
-IN_WORKFLOW_CODE = """
-    mails = []
-
-    def process(ctx, order):
-        mails.append(order)                        # runs again on every replay
-        ctx.side_effect("number", lambda: 1).get()
-
-    def test_one_mail_is_sent(tempolite_crash_points):
-        def scenario(engine):
-            mails.clear()
-            engine.execute("order-1", process, "order-1").get()
-
-        for run in tempolite_crash_points(scenario):
-            assert mails == ["order-1"]
-"""
-
-SAFE = """
-    charged = {}
-
-    def charge(ctx, order, amount):
-        charged[ctx.idempotency_key] = (order, amount)
-
-    def process(ctx, order):
-        ctx.activity("charge", charge, order, 20).get()
-
-    def test_a_card_is_charged_once(tempolite_crash_points):
-        def scenario(engine):
-            charged.clear()
-            engine.execute("order-1", process, "order-1").get()
-
-        for run in tempolite_crash_points(scenario):
-            assert list(charged.values()) == [("order-1", 20)]
-"""
-
-
-def test_an_activity_that_must_not_run_twice_is_caught(project: Project) -> None:
-    """The report names the commit after which the second try does harm."""
-    result = project(TWICE)
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
-        [
-            "*Left contains one more item: ('order-1', 20)",
-            "*killed after commit 1: RunCreated, ActivityScheduled 'charge' of order-1",
-        ]
-    )
-
-
-def test_an_effect_in_workflow_code_is_caught(project: Project) -> None:
-    """It happens again when the run is brought back to life."""
-    result = project(IN_WORKFLOW_CODE)
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*killed after commit 1: RunCreated of order-1"])
-
-
-def test_an_activity_that_is_safe_to_run_twice_passes(project: Project) -> None:
-    """With a key that is the same for each try."""
-    project(SAFE).assert_outcomes(passed=1)

@@ -5,7 +5,9 @@
     plugin          the fixtures, found by pytest by itself; free where they are not asked for
     engines         the engines of one test: made here, in one place, and ended here
     clock           their time, which the test moves
-    actor_system    their actors
+    actor_system    their actors, and the seed of the order in which they run
+    message_log     what the actors told one another; message_text is how one message reads
+    crash_points    a scenario that is killed after each of its commits
     leaks           what the test left behind
 
     exporting       histories out of a database into a file ──┐

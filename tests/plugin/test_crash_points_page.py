@@ -1,4 +1,4 @@
-"""The page on seeded runs and crash points: its examples are run, and those that show a fault fail with it."""
+"""The page on seeded runs and crash points: each example is run, and what shows a fault fails with it."""
 
 from __future__ import annotations
 

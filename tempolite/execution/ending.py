@@ -122,10 +122,8 @@ class Ending:
         """
         if self._log.state.is_cancelling:
             raise InvalidState(f"workflow {self._log.workflow!r} is being cancelled")
-        self._execution.settle()
-        if not self._log.state.is_finished:
-            self._execution.code.stop()
-            self._continue(args)
+        self._execution.code.stop()
+        self._continue(args)
 
     def _continue(self, args: bytes) -> None:
         """Ends this run and begins the next, in one commit: no moment has both, or neither."""

@@ -75,8 +75,6 @@ class Handlers:
             TurnTooLong: it took longer than a stretch of code may; if it was the handler, the run is stuck.
             Exception: what the validator raises (nothing is recorded), or the handler (that is recorded).
         """
-        # It sees what came before it, as it will on a replay.
-        self._execution.settle()
         known = self._updates.get(message.name)
         if known is None:
             raise HandlerNotFound(self._missing("update", message.name, self._updates))

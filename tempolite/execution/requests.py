@@ -37,6 +37,9 @@ class Requests:
 
     def take(self, letter: Asked) -> None:
         """Does what is asked, or says why not."""
+        if isinstance(letter.message, (Pause, UpdateArrived, ContinueArrived)):
+            # Everything that came before is seen before, and may end the run, or begin its next one.
+            self._execution.settle()
         if self._must_wait(letter.message):
             self._unanswered.append(letter)
             return
@@ -122,9 +125,7 @@ class Requests:
         if message.by_parent and state.is_finished:
             return
         self._check_is_unfinished()
-        # Everything that came before is seen before; nothing that comes after is.
-        self._execution.settle()
-        if state.paused_seq is None and not state.is_finished:
+        if state.paused_seq is None:
             self._log.record(events.RunPaused())
             self._execution.children.tell(Pause(by_parent=True))
 

@@ -12,6 +12,7 @@ import pytest
 from tempolite import EngineClosed, Queue, StorageFailed, Tempolite, WorkflowContext
 from tempolite.contrib import daemon
 from tests.embedding.test_ending import send_once
+from tests.engine.conftest import EngineMaker
 from tests.engine.gates import Gate, pass_gate
 from tests.engine.waiting import wait_until
 
@@ -88,11 +89,11 @@ def test_a_signal_lets_running_activities_finish(
 
 
 def test_what_does_not_end_in_time_goes_on_at_the_next_start(
-    nothing_left: None, path: Path, gate: Gate
+    make_engine: EngineMaker, path: Path, gate: Gate
 ) -> None:
     """The rest of the drain is cut off; nothing is lost by it."""
     queues = [Queue("default", workers=1)]
-    engine = Tempolite(path, queues=queues).start()
+    engine = make_engine(path, queues=queues)
     engine.execute("a", holding, gate.path)
     gate.wait_until_reached()
     sender = send_once(signal.SIGTERM, is_installed)
@@ -100,10 +101,10 @@ def test_what_does_not_end_in_time_goes_on_at_the_next_start(
     daemon.run(engine, drain=0)
 
     sender.join()
-    with Tempolite(path, queues=queues, workflows=[holding]) as again:
-        gate.wait_until_reached()
-        gate.release()
-        assert again.get("a").get(timeout=WAIT_S) == "passed"
+    again = make_engine(path, queues=queues, workflows=[holding])
+    gate.wait_until_reached()
+    gate.release()
+    assert again.get("a").get(timeout=WAIT_S) == "passed"
 
 
 def test_a_daemon_whose_engine_fails_ends_with_the_reason(nothing_left: None, path: Path) -> None:

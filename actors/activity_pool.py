@@ -114,14 +114,14 @@ class ActivityPool(AttemptsUnderWay):
         return LATER
 
     @receives(ShutDown)
-    def on_shut_down(self, message: ShutDown) -> Any:
+    def on_shut_down(self, _message: ShutDown) -> Any:
         """Ends every worker; answers when the last one is gone."""
         self._is_draining = True
         self._gone_reply = self.reply_to
         self._gate.close()
         self._clearances.close()
         self._stall_watch.close()
-        self._crew.dismiss(self.dispatcher, kills_idle=message.kills_idle)
+        self._crew.dismiss(self.dispatcher)
         self.on_change()
         return LATER
 

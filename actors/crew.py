@@ -167,11 +167,11 @@ class Crew:
         if seat.is_retiring and not seat.attempts and not seat.has_hung_up:
             self._hang_up(seat, dispatcher)
 
-    def dismiss(self, dispatcher: Dispatcher, *, kills_idle: bool) -> None:
+    def dismiss(self, dispatcher: Dispatcher) -> None:
         """Everybody leaves now: what still runs is killed."""
         for seat in self:
             seat.is_leaving = True
-            if not seat.attempts and not kills_idle:
+            if not seat.attempts:
                 self._hang_up(seat, dispatcher)
                 continue
             seat.worker.kill()

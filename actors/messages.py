@@ -487,13 +487,7 @@ class Drain(Message, frozen=True):
 
 
 class ShutDown(Message, frozen=True):
-    """End every worker, kill what still runs; answered when all are gone.
-
-    Attributes:
-        kills_idle: kill those as well that have nothing to do.
-    """
-
-    kills_idle: bool = False
+    """End every worker, kill what still runs; answered when all are gone."""
 
 
 # ── to the side-effect actor ────────────────────────────────────────────────────────────────────────────

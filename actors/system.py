@@ -332,7 +332,7 @@ class ActorSystem:
         if self.gateway is not None:
             self._perform(self.gateway.close)
         for pool in self.pools.values():
-            self._ask(pool.actor_ref, ShutDown(kills_idle=not is_clean))
+            self._ask(pool.actor_ref, ShutDown())
         self._dispatcher.stop(ASK_S)
         self.side_effects.shut_down(timeout_s=0.1)
         if is_clean:

@@ -37,6 +37,7 @@ def _fail_for(left: list[str]) -> None:
         pytest.fail("the test left behind:\n  " + "\n  ".join(left), pytrace=False)
 
 
+_ENGINES: pytest.StashKey[Engines] = pytest.StashKey()
 _NOTES = pytest.StashKey[dict[str, str]]()
 """What a failed test's report adds, by topic."""
 
@@ -63,6 +64,7 @@ def tempolite_engines(
     )
     if "actor_system" in request.fixturenames:
         engines.listen()
+    request.node.stash[_ENGINES] = engines
     yield engines
     engines.close()
 
@@ -84,13 +86,18 @@ def tempolite_factory(tempolite_engines: Engines) -> Callable[..., TestedEngine]
 
 
 @pytest.fixture
-def tempolite_clock() -> TestClock:
+def tempolite_clock(request: pytest.FixtureRequest) -> TestClock:
     """Virtual time of every engine of the test: ``.now()``, ``.advance(seconds)``.
 
     It moves by itself only while the test waits for an engine, and nothing else can happen.
     """
+    from tempolite.errors import InvalidState
     from tempolite.testing.clock import TestClock
 
+    if _ENGINES in request.node.stash:
+        raise InvalidState(
+            "tempolite_clock comes too late for the test's engines; name it in the test's signature"
+        )
     return TestClock()
 
 

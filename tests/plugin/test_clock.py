@@ -16,6 +16,7 @@ from tempolite import (
     ActivityTimeout,
     AsyncWorkflowContext,
     InvalidArguments,
+    InvalidState,
     Queue,
     RetryPolicy,
     Tempolite,
@@ -117,6 +118,25 @@ def test_who_waits_for_a_sleeping_run_has_its_outcome_at_once(
     assert tempolite_engine.get("a").finished_at == woke
 
 
+def test_spans_that_are_no_round_numbers_end_too(
+    tempolite_clock: TestClock, tempolite_engine: Tempolite
+) -> None:
+    """Seconds as floats are off by a bit now and then; nobody is left sleeping for that."""
+
+    def flow(ctx: WorkflowContext) -> datetime:
+        for _ in range(200):
+            ctx.sleep("nap", 0.374107)
+        return ctx.now()
+
+    passed = tempolite_engine.execute("a", flow).get(timeout=20) - datetime(2026, 1, 1, tzinfo=UTC)
+
+    assert (
+        passed
+        == 200 * timedelta(seconds=0.374107)
+        == tempolite_clock.now() - datetime(2026, 1, 1, tzinfo=UTC)
+    )
+
+
 def test_time_begins_at_the_same_moment_in_every_test(tempolite_clock: TestClock) -> None:
     """So that what depends on it is the same each time."""
     assert tempolite_clock.now() == datetime(2026, 1, 1, tzinfo=UTC)
@@ -160,15 +180,16 @@ def test_a_week_of_retries_takes_no_time(
 
 
 def test_a_month_of_a_daily_schedule_takes_no_time(
-    tempolite_clock: TestClock, tempolite_engine: Tempolite
+    tempolite_clock: TestClock, tempolite_engine: Tempolite, actor_system: Any
 ) -> None:
-    """Thirty runs, each at its time."""
+    """Thirty runs, each at its time; nobody looks at a clock that no one can set."""
     tempolite_engine.schedule("daily", "0 3 * * *", nap, 0.5)
 
     tempolite_clock.advance(MONTH)
 
     ended = [info.finished_at for info in tempolite_engine.workflows(limit=100)]
     assert ended == [datetime(2026, 1, day, 15, tzinfo=UTC) for day in range(30, 0, -1)]
+    assert len(actor_system.messages.of("Look")) < 100
 
 
 def test_advance_returns_when_all_that_fell_due_is_done(
@@ -370,6 +391,14 @@ def test_time_goes_forward_only(tempolite_clock: TestClock, span: Any) -> None:
     """By seconds or a timedelta."""
     with pytest.raises(InvalidArguments, match="advance"):
         tempolite_clock.advance(span)
+
+
+def test_a_clock_that_comes_too_late_is_refused(
+    request: pytest.FixtureRequest, tempolite_engine: Tempolite
+) -> None:
+    """The engine that is there lives in the machine's time."""
+    with pytest.raises(InvalidState, match="in the test's signature"):
+        request.getfixturevalue("tempolite_clock")
 
 
 def test_an_engine_may_have_a_clock_of_its_own(

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tempolite import EngineCrashed, EngineLocked, Queue, Tempolite, WorkflowContext, activity
+from tempolite import EngineCrashed, EngineLocked, Queue, Tempolite, WorkflowContext
 from tempolite.testing.engines import TestedEngine
+from tempolite.testing.leaks import Belongings
 from tests.engine.gates import Effects, Gate, note, pass_gate
 from tests.plugin.conftest import Project
 
@@ -30,18 +31,6 @@ def held(ctx: WorkflowContext, gate: str, effects: str) -> str:
     """A step, and one that is held."""
     ctx.activity("first", note, effects, "first").get()
     return ctx.activity("second", pass_gate, gate).get()
-
-
-def farewell(path: str) -> None:
-    """An activity whose process leaves a word when it ends by itself."""
-    import atexit
-
-    atexit.register(lambda: Path(path).write_text("ended by itself"))
-
-
-def saying_farewell(ctx: WorkflowContext, path: str) -> None:
-    """One step, in a process of its own."""
-    ctx.activity("say", activity(farewell), path).get()
 
 
 def test_an_engine_is_started_on_a_fresh_file(tempolite_engine: Tempolite) -> None:
@@ -129,13 +118,15 @@ def test_a_crash_makes_no_checkpoint_and_commits_nothing_more(tempolite_factory:
 
 
 def test_an_activity_that_a_crash_cut_short_runs_again(tempolite_factory: Factory, tmp_path: Path) -> None:
-    """The step before it does not."""
+    """The step before it does not; its process is gone when ``crash`` returns."""
     gate, effects = Gate(tmp_path / "gate"), Effects(tmp_path / "effects")
     first = tempolite_factory(workflows=[held])
     first.execute("a", held, gate.path, effects.path)
     gate.wait_until_reached()
+    workers = Belongings.now().children
 
     first.crash()
+    assert not workers & Belongings.now().children
     second = tempolite_factory(workflows=[held])
     gate.wait_until_reached()
     gate.release()
@@ -143,16 +134,6 @@ def test_an_activity_that_a_crash_cut_short_runs_again(tempolite_factory: Factor
     assert second.get("a").get(timeout=10) == "passed"
     assert effects.lines() == ["first"]
     gate.close()
-
-
-def test_a_crash_kills_workers_that_have_nothing_to_do(tempolite_factory: Factory, tmp_path: Path) -> None:
-    """They have no time for last words."""
-    first = tempolite_factory()
-    first.execute("a", saying_farewell, str(tmp_path / "words")).get(timeout=10)
-
-    first.crash()
-
-    assert not (tmp_path / "words").exists()
 
 
 SETTINGS = """

@@ -100,6 +100,12 @@ def order_that_fails(ctx: WorkflowContext, item: str) -> int:
 
 
 @workflow(name="order")
+def order_that_fails_when_paid(ctx: WorkflowContext, item: str) -> int:
+    """An upgrade that is not: it fails where runs go on."""
+    raise LookupError(ctx.activity("price", price, item).get() + ctx.signal("paid").get())
+
+
+@workflow(name="order")
 def order_for_less(ctx: WorkflowContext, item: str) -> int:
     """Goes by the same steps to another result."""
     return order(ctx, item) - 1
@@ -168,6 +174,15 @@ def test_an_upgrade_that_breaks_runs_in_flight_is_found(
     for name in ("'waiting', run 1 of order (WAITING)", "'paused', run 1 of order (PAUSED)"):
         (line,) = [line for line in str(caught.value).splitlines() if name in line]
         assert told in line
+
+
+def test_a_paused_run_is_looked_at_as_if_it_were_resumed(production: TestedEngine, file: Path) -> None:
+    """What came while it was paused is given to the code."""
+    export_histories(production, file, ids=["waiting", "paused"])
+
+    report = replay_histories(file, [order_that_fails_when_paid], check=False)
+
+    assert [mismatch.workflow for mismatch in report.mismatches] == ["paused"]
 
 
 def test_a_run_that_would_be_tried_again_is_found_too(tempolite_engine: TestedEngine, file: Path) -> None:

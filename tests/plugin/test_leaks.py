@@ -91,17 +91,18 @@ def test_what_other_fixtures_end_is_no_leak(project: Project, order: str) -> Non
     outcome.assert_outcomes(passed=1)
 
 
-def test_what_is_about_to_end_is_waited_for(project: Project) -> None:
-    """A thread and a process that nobody joins, but that are done in a moment."""
-    outcome = project(
-        leaving(
-            "threading.Thread(target=threading.Event().wait, args=(0.05,)).start();"
-            "kept.append(subprocess.Popen(['sleep', '0.05']))"
-        )
-        + "\n    def test_next():\n        kept.pop().wait()\n"
-    )
+@pytest.mark.parametrize(
+    "what",
+    [
+        "threading.Thread(target=threading.Event().wait, args=(0.3,)).start()",
+        "kept.append(subprocess.Popen(['sleep', '0.3']))",
+    ],
+)
+def test_what_is_about_to_end_is_waited_for(project: Project, what: str) -> None:
+    """A thread or a process that nobody joins, but that is done in a moment."""
+    reaping = "\n    def test_next():\n        [each.wait() for each in kept]\n"
 
-    outcome.assert_outcomes(passed=2)
+    project(leaving(what) + reaping).assert_outcomes(passed=2)
 
 
 def test_what_python_keeps_for_itself_is_no_leak(project: Project) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -13,7 +12,6 @@ from typing import Any
 import pytest
 
 from tempolite import (
-    ActivityTimeout,
     AsyncWorkflowContext,
     InvalidArguments,
     InvalidState,
@@ -24,15 +22,12 @@ from tempolite import (
     activity,
     workflow,
 )
-from tempolite.actors import stillness
 from tempolite.testing.clock import TestClock
 from tempolite.testing.engines import TestedEngine
-from tests.engine.gates import Effects, Gate, note, pass_gate
+from tests.engine.gates import Effects, note
 
 DAY = timedelta(days=1)
 MONTH = 30 * DAY
-PASSES_S = 0.05
-"""In place of the second that an activity gets before time goes over it."""
 
 Factory = Callable[..., TestedEngine]
 
@@ -89,20 +84,6 @@ def remind(ctx: WorkflowContext, path: str, queue: str = "default") -> datetime:
         ctx.sleep("until tomorrow", DAY)
         ctx.activity("mail", activity(note, queue=queue), path, f"day {day}").get()
     return ctx.now()
-
-
-def hung(ctx: WorkflowContext, gate: str, queue: str, timeout: float) -> str:
-    """An activity that is held, and has limited time."""
-    return ctx.activity("hang", activity(pass_gate, queue=queue, timeout=timeout, grace=0.1), gate).get()
-
-
-def late_answer(ctx: WorkflowContext, gate: str) -> str:
-    """An activity without a limit, for which the workflow waits an hour at most."""
-    answer = ctx.activity("hang", activity(pass_gate, queue="threads"), gate)
-    try:
-        return answer.get(timeout=3_600)
-    except TimeoutError:
-        return f"given up, then {answer.get()}"
 
 
 @pytest.mark.parametrize("fn", [nap, napping])
@@ -207,126 +188,6 @@ def test_advance_returns_when_all_that_fell_due_is_done(
     assert info.get(timeout=10) == datetime(2026, 1, 11, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("queue", ["default", "threads", "processes"])
-def test_no_time_goes_by_while_an_activity_runs(
-    tempolite_clock: TestClock, tempolite_engine: Tempolite, tmp_path: Path, queue: str
-) -> None:
-    """Wherever it runs: each mail is sent a day after the one before, and not a moment later."""
-    path = str(tmp_path / "effects")
-
-    assert tempolite_engine.execute("a", remind, path, queue).get(timeout=20) == tempolite_clock.now()
-
-    mails = [event for event in tempolite_engine.history("a") if event.type == "ActivityCompleted"]
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    assert [event.at for event in mails] == [start + day * DAY for day in range(1, 11)]
-
-
-def test_no_time_goes_by_while_a_side_effect_runs(
-    tempolite_clock: TestClock, tempolite_engine: Tempolite
-) -> None:
-    """It may take as long as it likes."""
-    gate = threading.Event()
-
-    def flow(ctx: WorkflowContext) -> str:
-        effect = ctx.side_effect("wait", lambda: gate.wait(20))
-        return "effect" if ctx.wait_any(effect, ctx.timer("hour", 3_600)) is effect else "timer"
-
-    info = tempolite_engine.execute("a", flow)
-    opener = threading.Timer(0.05, gate.set)
-    opener.start()
-
-    assert info.get(timeout=10) == "effect"
-    opener.join()
-
-
-@pytest.mark.parametrize("queue", ["threads", "processes"])
-def test_advance_goes_over_an_activity_that_hangs(
-    tempolite_clock: TestClock,
-    tempolite_engine: Tempolite,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    queue: str,
-) -> None:
-    """It runs into its time-out, and not before that."""
-    monkeypatch.setattr(stillness, "PATIENCE_S", PASSES_S)
-    gate = Gate(tmp_path / "gate")
-    info = tempolite_engine.execute("a", hung, gate.path, queue, 60)
-    gate.wait_until_reached()
-
-    tempolite_clock.advance(59)
-    assert info.status == "RUNNING"
-    tempolite_clock.advance(1)
-
-    with pytest.raises(ActivityTimeout):
-        info.get(timeout=10)
-    gate.release()
-    gate.close()
-
-
-def test_advance_goes_over_an_activity_without_limits(
-    tempolite_clock: TestClock, tempolite_engine: Tempolite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The timers of its workflow fall due."""
-    monkeypatch.setattr(stillness, "PATIENCE_S", PASSES_S)
-    gate = Gate(tmp_path / "gate")
-    info = tempolite_engine.execute("a", late_answer, gate.path)
-    gate.wait_until_reached()
-
-    tempolite_clock.advance(timedelta(hours=1))
-    gate.release()
-
-    assert info.get(timeout=10) == "given up, then passed"
-    gate.close()
-
-
-def test_a_short_activity_is_not_timed_out_by_advance(
-    tempolite_clock: TestClock, tempolite_engine: Tempolite, tmp_path: Path
-) -> None:
-    """Its process has yet to start, and a second is all that it has."""
-    effects = Effects(tmp_path / "effects")
-
-    def flow(ctx: WorkflowContext) -> datetime:
-        quick = activity(note, queue="processes", timeout=1)
-        ctx.activity("note", quick, effects.path, "noted").get()
-        ctx.sleep("hour", 3_600)
-        return ctx.now()
-
-    info = tempolite_engine.execute("a", flow)
-    tempolite_clock.advance(3_600)
-
-    assert info.status == "COMPLETED"
-    assert info.get(timeout=10) == tempolite_clock.now()
-
-
-def test_a_hanging_process_runs_into_its_time_out_by_itself(
-    tempolite_clock: TestClock, tempolite_engine: Tempolite, tmp_path: Path
-) -> None:
-    """Limits of activities count the machine's time too: a test that only waits does not hang."""
-    gate = Gate(tmp_path / "gate")
-
-    with pytest.raises(ActivityTimeout):
-        tempolite_engine.execute("a", hung, gate.path, "processes", 0.2).get(timeout=10)
-
-    assert tempolite_clock.now() == datetime(2026, 1, 1, tzinfo=UTC)
-    gate.close()
-
-
-def test_a_queue_with_a_rate_starts_activities_in_virtual_time(
-    tempolite_clock: TestClock, tempolite_factory: Factory, tmp_path: Path
-) -> None:
-    """One is started at once, and one a minute afterwards."""
-    engine = tempolite_factory(queues=[Queue("slow", kind="inline", rate="1/m")])
-
-    def flow(ctx: WorkflowContext) -> None:
-        path, slow = str(tmp_path / "effects"), activity(note, queue="slow")
-        ctx.wait_all(*(ctx.activity(f"note {number}", slow, path, "x") for number in range(4)))
-
-    engine.execute("a", flow).get(timeout=10)
-
-    passed = tempolite_clock.now() - datetime(2026, 1, 1, tzinfo=UTC)
-    assert timedelta(minutes=2, seconds=58) < passed < timedelta(minutes=3, seconds=2)
-
-
 def test_all_engines_of_a_test_have_one_time(tempolite_clock: TestClock, tempolite_factory: Factory) -> None:
     """It stands while one of them works, and each is woken when something is due."""
     first, second = tempolite_factory(":memory:"), tempolite_factory(":memory:")
@@ -369,6 +230,24 @@ def test_who_follows_the_log_waits_as_well(tempolite_clock: TestClock, tempolite
     events = list(islice(tempolite_engine.events(follow=True), 4))
 
     assert events[-1].at == tempolite_clock.now() == datetime(2026, 1, 31, tzinfo=UTC)
+
+
+def test_a_coroutine_that_follows_the_log_waits_as_well(
+    tempolite_clock: TestClock, tempolite_engine: Tempolite
+) -> None:
+    """In its event loop."""
+
+    async def follow() -> list[datetime]:
+        moments = []
+        async for event in tempolite_engine.aevents(follow=True):
+            moments.append(event.at)
+            if len(moments) == 4:
+                return moments
+        raise AssertionError("the log has ended")
+
+    tempolite_engine.execute("a", nap)
+
+    assert asyncio.run(asyncio.wait_for(follow(), 10))[-1] == datetime(2026, 1, 31, tzinfo=UTC)
 
 
 def test_a_wait_that_was_given_up_moves_nothing(

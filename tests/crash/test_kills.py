@@ -21,8 +21,8 @@ KILLS = 20
 EARLY_KILLS = 3
 """The first ones come while runs are still being executed."""
 
-RECORDED_AFTER = 10
-"""So many lines behind its end, an attempt's outcome is in the file."""
+RECORDED_AFTER = 40
+"""So many lines behind its end, the outcome of a run's last step is in the file."""
 
 PLAN = stages(
     [f"part {part} 1" for part in range(PARTS)],
@@ -123,15 +123,21 @@ def moments() -> list[int]:
 
 
 def nothing_would_be_struck_thrice(life: int, effects: list[Effect]) -> bool:
-    """An attempt that runs at three unclean ends is given up: those struck twice come through first."""
-    begun, ended = defaultdict[tuple[str, str], set[int]](set), dict[tuple[str, str], int]()
-    for place, effect in enumerate(effects):
+    """An attempt that runs at three unclean ends is given up: those struck twice are recorded first.
+
+    That they are shows in what comes after them; behind the last step of a run nothing does.
+    """
+    stage_of = {unit: number for number, units in enumerate(PLAN) for unit in units}
+    begun, reached = defaultdict[tuple[str, str], set[int]](set), defaultdict[str, int](int)
+    for effect in effects[:-RECORDED_AFTER]:
+        if effect.kind == "end" and stage_of[effect.unit] == len(PLAN) - 1:
+            reached[effect.run] = len(PLAN)
+    for effect in effects:
+        reached[effect.run] = max(reached[effect.run], stage_of[effect.unit])
         if effect.kind == "begin" and effect.life < life:
             begun[effect.run, effect.unit].add(effect.life)
-        elif effect.kind == "end":
-            ended[effect.run, effect.unit] = place
     struck_twice = [unit for unit, lives in begun.items() if len(lives) > 1]
-    return all(ended.get(unit, len(effects)) < len(effects) - RECORDED_AFTER for unit in struck_twice)
+    return all(reached[run] > stage_of[unit] for run, unit in struck_twice)
 
 
 def open_runs(story: Story, kill: Kill) -> int:

@@ -31,8 +31,9 @@ Factory = Callable[..., TestedEngine]
 
 @pytest.fixture
 def tempolite_settings() -> dict[str, Any]:
-    """No process, no disk."""
-    return {"database": ":memory:", "queues": [Queue("threads", kind="thread", workers=1)]}
+    """No process, no disk; runs stay in memory while they wait."""
+    queues = [Queue("threads", kind="thread", workers=1)]
+    return {"database": ":memory:", "queues": queues, "resident_workflows": 100}
 
 
 def listen(ctx: WorkflowContext) -> Any:

@@ -19,6 +19,12 @@ Factory = Callable[..., Tempolite]
 INLINE = [Queue("default", kind="inline")]
 
 
+@pytest.fixture
+def tempolite_settings() -> dict[str, Any]:
+    """Runs that stay in memory in every configuration: one that leaves it says and hears other things."""
+    return {"resident_workflows": 100}
+
+
 def charge(amount: int) -> int:
     """An activity."""
     if amount < 0:
@@ -73,7 +79,7 @@ def test_the_messages_read_like_a_log(actor_system: TestActorSystem, tempolite_f
 
 
 def test_messages_are_taken_down_in_threads_too(
-    tempolite_settings: dict[str, Any], tempolite_engine: Tempolite, actor_system: TestActorSystem
+    tempolite_engine: Tempolite, actor_system: TestActorSystem
 ) -> None:
     """Also where the engine stands before ``actor_system`` in the test's signature."""
     assert run_order(tempolite_engine) == 20

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tempolite import Client, ConnectionLost, EngineClosed, Tempolite
-from tempolite.actors import wire
+from tempolite import Client, ConnectionLost, EngineClosed, Event, Tempolite
+from tempolite.actors import control_socket, wire
 from tests.engine.conftest import EngineMaker
 from tests.engine.waiting import wait_until
 from tests.gateway.conftest import ClientMaker
@@ -43,10 +43,11 @@ def is_asked(owner: Tempolite) -> bool:
     return any(visitor.questions or visitor.calls for visitor in gateway._visitors)
 
 
-def pending(client: Client) -> int:
-    """Questions that a client has under way."""
+def is_kept(client: Client) -> bool:
+    """Whether a question of a client waits for the next owner."""
     assert client._link is not None
-    return len(client._link._actor._questions)
+    actor = client._link._actor
+    return actor.welcome is not None and any(not each.is_sent for each in actor._questions.values())
 
 
 END: dict[str, Callable[[Tempolite], None]] = {"closed": Tempolite.close, "killed": Tempolite._crash}
@@ -187,7 +188,7 @@ def test_what_is_asked_while_the_owner_closes_is_for_the_next_one(
     owner._system._perform(gateway.end_visits)
 
     thread, ends = started(lambda: client.signal("a", "go", 1))
-    wait_until(lambda: pending(client) == 1)
+    wait_until(lambda: is_kept(client))
     owner.close()
     second = make_engine(path, workflows=KNOWN)
     thread.join(WAIT_S)
@@ -197,25 +198,49 @@ def test_what_is_asked_while_the_owner_closes_is_for_the_next_one(
 
 
 def test_a_log_is_followed_from_one_owner_to_the_next(
-    make_engine: EngineMaker, make_client: ClientMaker, path: Path
+    make_engine: EngineMaker, make_client: ClientMaker, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No event is missed or told twice."""
+    """No event is missed or told twice, also of those that came about while the client was between two."""
     owner = make_engine(path, workflows=KNOWN)
     client = make_client(patience=WAIT_S)
     seen: list[int] = []
+    pages: list[int] = []
+    read = owner.events_page
+
+    def count(after: int) -> list[Event]:
+        page = read(after)
+        pages.append(len(page))
+        return page
+
+    monkeypatch.setattr(owner, "events_page", count)
     thread, _ends = started(lambda: seen.extend(event.seq for event in client.events(follow=True)))
     wait_until(lambda: is_asked(owner))
     owner.execute("a", double, 1).get(timeout=WAIT_S)
+    wait_until(lambda: len(seen) == 2 and pages[-1] == 0 and only_waits_for_commits(client))
 
-    owner._crash()
-    second = make_engine(path, workflows=KNOWN)
-    second.execute("b", double, 1).get(timeout=WAIT_S)
+    with monkeypatch.context() as patch:
+        patch.setattr(control_socket, "connect", nobody)
+        owner._crash()
+        second = make_engine(path, workflows=KNOWN)
+        second.execute("b", double, 1).get(timeout=WAIT_S)
 
     expected = [event.seq for event in second.events()]
     wait_until(lambda: len(seen) >= len(expected))
     client.close()
     thread.join(WAIT_S)
     assert seen == expected
+
+
+def only_waits_for_commits(client: Client) -> bool:
+    """Whether a client's follower has read everything, and sleeps."""
+    assert client._link is not None
+    questions = list(client._link._actor._questions.values())
+    return bool(questions) and all(isinstance(each.question, wire.NextCommit) for each in questions)
+
+
+def nobody(_database: str) -> Any:
+    """Nobody can be reached yet."""
+    raise ConnectionRefusedError
 
 
 def test_a_failed_engine_sends_its_clients_away(

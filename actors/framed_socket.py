@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+from collections import deque
 from collections.abc import Callable
 
 from tempolite.actors import forking
@@ -46,16 +47,26 @@ class FramedSocket:
         self._on_end = on_end
         self._received = bytearray()
         self._unsent = bytearray()
+        self._held: deque[Callable[[], bytes]] = deque()
         self._is_paused = False
         self._is_hooked = False
         self._watched = 0
         self.is_open = True
+        self.taken_bytes = 0
+        """What the peer has taken so far."""
         self._watch()
 
     @property
-    def unsent_bytes(self) -> int:
-        """What the peer has still to take."""
-        return len(self._unsent)
+    def is_behind(self) -> bool:
+        """Whether the peer leaves much of what it was sent."""
+        return bool(self._held) or len(self._unsent) > UNSENT_BYTES
+
+    def send_in_turn(self, make_body: Callable[[], bytes]) -> None:
+        """Sends a frame, after those before it; it is made only once the peer takes what it was sent."""
+        if self.is_behind:
+            self._held.append(make_body)
+        else:
+            self.send(make_body())
 
     def send(self, body: bytes) -> None:
         """Sends a frame; all of a round go out together."""
@@ -74,12 +85,16 @@ class FramedSocket:
             return
         if self._unsent:
             try:
-                del self._unsent[: self._socket.send(self._unsent)]
+                taken = self._socket.send(self._unsent)
+                del self._unsent[:taken]
+                self.taken_bytes += taken
             except BlockingIOError:
                 pass
             except OSError as error:
                 self._end(f"it can't be written to: {error}")
                 return
+        while self._held and len(self._unsent) <= UNSENT_BYTES:
+            self.send(self._held.popleft()())
         self._watch()
 
     def pause(self) -> None:
@@ -102,6 +117,7 @@ class FramedSocket:
             forking.close(self._socket.detach())
             self._received.clear()
             self._unsent.clear()
+            self._held.clear()
 
     def _go_on(self) -> None:
         self._take_frames()

@@ -36,8 +36,8 @@ QUESTIONS_MAX = 100_000
 CALLS_MAX = 32
 """Calls of one client that run or wait for a thread; beyond that nothing more is read from it."""
 THREADS_MAX = 8
-UNREAD_MAX = 64 * 2**20
-"""Bytes of answers that a client may leave lying before it is given up."""
+UNREAD_S = 30.0
+"""A client that has taken nothing of what lies there for it in all this time is given up."""
 HELLO_S = 10.0
 """Whoever connects says what it is within this time."""
 ACCEPT_AGAIN_S = 1.0
@@ -88,6 +88,7 @@ class Visitor:
     def __init__(self) -> None:
         self.socket: FramedSocket
         self.patience: TimerHandle
+        self.is_watched = False
         self.is_greeted = False
         self.questions: dict[int, tuple[Any, Reply[Any]]] = {}
         self.calls = 0
@@ -286,12 +287,30 @@ class GatewayActor(Actor):
         self._say(visitor, message.answer)
 
     def _say(self, visitor: Visitor, frame: wire.FromOwner) -> None:
-        if visitor.socket.unsent_bytes > UNREAD_MAX:
-            self._forget(visitor)
-            logger.warning("%s: a client was given up: it does not read its answers", self._database)
-            return
+        # Made when it is its turn: who asked for much at once finds it in this process only once.
+        visitor.socket.send_in_turn(partial(self._body_of, frame))
+        if visitor.socket.is_behind and not visitor.is_watched:
+            self._watch_reading(visitor)
+
+    def _body_of(self, frame: wire.FromOwner) -> bytes:
         body = wire.encode(frame)
         if len(body) > wire.ANSWER_MAX and isinstance(frame, wire.Answer):
             error = Busy(f"the answer has {len(body)} bytes, {wire.ANSWER_MAX} are the most; ask for less")
             body = wire.encode(wire.Failed(frame.number, self._service.failure_of(error)))
-        visitor.socket.send(body)
+        return body
+
+    def _watch_reading(self, visitor: Visitor) -> None:
+        """Looks again after a while whether a client that is behind has taken anything meanwhile."""
+        visitor.is_watched, taken_bytes = True, visitor.socket.taken_bytes
+
+        def look() -> None:
+            visitor.is_watched = False
+            if visitor not in self._visitors or not visitor.socket.is_behind:
+                return
+            if visitor.socket.taken_bytes > taken_bytes:
+                self._watch_reading(visitor)
+                return
+            self._forget(visitor)
+            logger.warning("%s: a client was given up: it does not read its answers", self._database)
+
+        self.dispatcher.call_at(self.dispatcher.clock.monotonic_s() + UNREAD_S, look)

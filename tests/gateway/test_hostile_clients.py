@@ -250,8 +250,8 @@ def test_more_questions_than_a_client_may_have_are_refused(
 def test_who_does_not_read_its_answers_is_given_up(
     make_engine: EngineMaker, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They lie in the owner's memory, and only so many may."""
-    monkeypatch.setattr(gateway, "UNREAD_MAX", 2**20)
+    """They lie in the owner's memory, and may do so only as long as some are taken."""
+    monkeypatch.setattr(gateway, "UNREAD_S", 0.05)
     owner = make_engine(path, workflows=KNOWN)
     owner.execute("a", echo, "x" * 2**20).get(timeout=WAIT_S)
     with stranger_at(path) as stranger:
@@ -260,6 +260,20 @@ def test_who_does_not_read_its_answers_is_given_up(
         wait_until(lambda: not visitors(owner))
 
     assert owner.count() == 1
+
+
+def test_answers_that_wait_for_their_reader_are_not_made_yet(owner: Tempolite, path: Path) -> None:
+    """However many it asked for at once, and however large: it gets all of them, one after the other."""
+    owner.execute("a", echo, "x" * 2**20).get(timeout=WAIT_S)
+    with stranger_at(path) as stranger:
+        stranger.send(HELLO, *(wire.Ask(number, wire.Outcome("a")) for number in range(30)))
+        assert isinstance(stranger.receive(), wire.Welcome)
+        wait_until(lambda: all(not visitor.questions for visitor in visitors(owner)))
+
+        lying = max(len(visitor.socket._unsent) for visitor in visitors(owner))
+
+        assert lying < 4 * 2**20
+        assert {stranger.receive().number for _ in range(30)} == set(range(30))
 
 
 def test_a_slow_reader_holds_nobody_up(owner: Tempolite, client: Client, path: Path) -> None:

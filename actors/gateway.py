@@ -173,9 +173,8 @@ class GatewayActor(Actor):
 
     def _let_in(self, connection: socket.socket) -> None:
         visitor = Visitor()
-        limit = self._service.welcome().payload_limit + wire.BESIDE_PAYLOAD_BYTES
         visitor.socket = FramedSocket(
-            *(self.dispatcher, connection, limit),
+            *(self.dispatcher, connection, wire.question_max(self._service.welcome())),
             on_body=partial(self._on_body, visitor),
             on_end=partial(self._on_end, visitor),
         )

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tempolite import Client, Tempolite
 from tempolite.actors import control_socket, gateway, wire
+from tempolite.core.due_times import Timing
 from tests.engine.conftest import EngineMaker
 from tests.engine.waiting import wait_until
 from tests.gateway.conftest import ClientMaker
@@ -122,6 +123,11 @@ def test_no_bytes_hurt_anybody_else(
     assert client.count() == 0
 
 
+def queue_of(fields: str) -> bytes:
+    """A call with a queue that no constructor has looked at."""
+    return f'{{"args":[{{"$":"tempolite.core.queues:Queue","v":{fields}}}]}}'.encode()
+
+
 KNOWN_FRAMES = [
     wire.Ask(1, wire.Start("w", "tests.gateway.workflows:double", b"no payload", None)),
     wire.Ask(1, wire.Start("w", "tests.gateway.workflows:double", b'{"args":[{"$":"os:system"}]}', None)),
@@ -140,7 +146,13 @@ KNOWN_FRAMES = [
     wire.Ask(1, wire.Call("get_row", b'{"args":[{}]}')),
     wire.Ask(1, wire.Call("delete", b'{"args":[5]}')),
     wire.Ask(1, wire.Call("create_queue", b'{"args":["x"]}')),
+    wire.Ask(1, wire.Call("create_queue", queue_of('{"name":"x","workers":-5}'))),
+    wire.Ask(1, wire.Call("create_queue", queue_of('{"name":5,"kind":"inline"}'))),
     wire.Ask(1, wire.ToSchedule("nothing", "trigger")),
+    *(
+        wire.Ask(1, wire.PutSchedule("s", timing, "orders.double", b'{"args":[1]}', "skip", "none"))
+        for timing in (Timing(every_us=-5), Timing(every_us=0), Timing(cron="x"), Timing(cron="0 0 30 2 *"))
+    ),
 ]
 
 

@@ -23,7 +23,7 @@ class FramedSocket:
 
     Args:
         dispatcher: watches the socket.
-        connection: connected; owned from now on.
+        connection: connected, by ``forking.open_socket``; owned from now on.
         frame_max: bytes of the largest frame that may come.
         on_body: told of each frame's body.
         on_end: told once why the connection has ended, unless it was closed from here.
@@ -38,7 +38,6 @@ class FramedSocket:
         on_end: Callable[[str], None],
     ) -> None:
         connection.setblocking(False)
-        forking.close_in_forked_children(connection.fileno())
         self._dispatcher = dispatcher
         self._socket = connection
         self._fd = connection.fileno()

@@ -114,13 +114,12 @@ class GatewayActor(Actor):
     def open(self) -> None:
         """Lets clients in; in the actors' thread. Where the folder takes no sockets, nobody comes in."""
         try:
-            self._listener = control_socket.listen(self._database)
+            self._listener = forking.open_socket(partial(control_socket.listen, self._database))
         except OSError as error:
             logger.warning(
                 "%s: other processes can't connect, its folder takes no socket: %s", self._database, error
             )
             return
-        forking.close_in_forked_children(self._listener.fileno())
         self._watch_door()
 
     def end_visits(self) -> None:
@@ -153,23 +152,23 @@ class GatewayActor(Actor):
             self._listener = None
 
     def _on_knock(self, _mask: int) -> None:
-        if self._listener is None:
+        if (listener := self._listener) is None:
             return
         try:
-            connection, _ = self._listener.accept()
+            connection = forking.open_socket(lambda: listener.accept()[0])
         except BlockingIOError:
             return
         except OSError as error:
             # Too many open files, most likely. Watched on, the door would keep this thread busy.
             logger.warning("%s: a client can't come in: %s", self._database, error)
-            self.dispatcher.unwatch(self._listener.fileno())
+            self.dispatcher.unwatch(listener.fileno())
             self.dispatcher.call_at(self.dispatcher.clock.monotonic_s() + ACCEPT_AGAIN_S, self._watch_door)
             return
         if control_socket.is_same_user(connection):
             self._let_in(connection)
         else:
             logger.warning("%s: a process of another user was refused", self._database)
-            connection.close()
+            forking.close(connection.detach())
 
     def _let_in(self, connection: socket.socket) -> None:
         visitor = Visitor()

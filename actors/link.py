@@ -13,12 +13,13 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 import pykka
 
-from tempolite.actors import control_socket, wire
+from tempolite.actors import control_socket, forking, wire
 from tempolite.actors.actor import LATER, Actor, receives, tell_if_alive
 from tempolite.actors.clock import SystemClock
 from tempolite.actors.dispatcher import ThreadDispatcher, TimerHandle
@@ -190,7 +191,7 @@ class LinkActor(Actor):
     def _try(self) -> None:
         self._timer = None
         try:
-            connection = control_socket.connect(self._database)
+            connection = forking.open_socket(partial(control_socket.connect, self._database))
         except OSError as error:
             self._wait_for_owner(error)
             return

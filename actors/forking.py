@@ -13,8 +13,10 @@ that file is refused.
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 
 WAIT_MAX_S = 5.0
@@ -39,6 +41,14 @@ def open_pipe() -> tuple[int, int]:
     with _no_fork_meanwhile:
         read, write = os.pipe2(os.O_CLOEXEC)
         return read, close_in_forked_children(write)
+
+
+def open_socket(make: Callable[[], socket.socket]) -> socket.socket:
+    """A socket of this process only, from its first moment: a copy in a child would hide its end from the peer."""
+    with _no_fork_meanwhile:
+        made = make()
+        close_in_forked_children(made.fileno())
+        return made
 
 
 def close(fd: int) -> None:

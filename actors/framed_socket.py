@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+from collections import deque
 from collections.abc import Callable
 
 from tempolite.actors import forking
@@ -22,7 +23,7 @@ class FramedSocket:
 
     Args:
         dispatcher: watches the socket.
-        connection: connected; owned from now on.
+        connection: connected, by ``forking.open_socket``; owned from now on.
         frame_max: bytes of the largest frame that may come.
         on_body: told of each frame's body.
         on_end: told once why the connection has ended, unless it was closed from here.
@@ -37,7 +38,6 @@ class FramedSocket:
         on_end: Callable[[str], None],
     ) -> None:
         connection.setblocking(False)
-        forking.close_in_forked_children(connection.fileno())
         self._dispatcher = dispatcher
         self._socket = connection
         self._fd = connection.fileno()
@@ -46,16 +46,26 @@ class FramedSocket:
         self._on_end = on_end
         self._received = bytearray()
         self._unsent = bytearray()
+        self._held: deque[Callable[[], bytes]] = deque()
         self._is_paused = False
         self._is_hooked = False
         self._watched = 0
         self.is_open = True
+        self.taken_bytes = 0
+        """What the peer has taken so far."""
         self._watch()
 
     @property
-    def unsent_bytes(self) -> int:
-        """What the peer has still to take."""
-        return len(self._unsent)
+    def is_behind(self) -> bool:
+        """Whether the peer leaves much of what it was sent."""
+        return bool(self._held) or len(self._unsent) > UNSENT_BYTES
+
+    def send_in_turn(self, make_body: Callable[[], bytes]) -> None:
+        """Sends a frame, after those before it; it is made only once the peer takes what it was sent."""
+        if self.is_behind:
+            self._held.append(make_body)
+        else:
+            self.send(make_body())
 
     def send(self, body: bytes) -> None:
         """Sends a frame; all of a round go out together."""
@@ -74,12 +84,16 @@ class FramedSocket:
             return
         if self._unsent:
             try:
-                del self._unsent[: self._socket.send(self._unsent)]
+                taken = self._socket.send(self._unsent)
+                del self._unsent[:taken]
+                self.taken_bytes += taken
             except BlockingIOError:
                 pass
             except OSError as error:
                 self._end(f"it can't be written to: {error}")
                 return
+        while self._held and len(self._unsent) <= UNSENT_BYTES:
+            self.send(self._held.popleft()())
         self._watch()
 
     def pause(self) -> None:
@@ -102,6 +116,7 @@ class FramedSocket:
             forking.close(self._socket.detach())
             self._received.clear()
             self._unsent.clear()
+            self._held.clear()
 
     def _go_on(self) -> None:
         self._take_frames()

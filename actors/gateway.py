@@ -36,8 +36,8 @@ QUESTIONS_MAX = 100_000
 CALLS_MAX = 32
 """Calls of one client that run or wait for a thread; beyond that nothing more is read from it."""
 THREADS_MAX = 8
-UNREAD_MAX = 64 * 2**20
-"""Bytes of answers that a client may leave lying before it is given up."""
+UNREAD_S = 30.0
+"""A client that has taken nothing of what lies there for it in all this time is given up."""
 HELLO_S = 10.0
 """Whoever connects says what it is within this time."""
 ACCEPT_AGAIN_S = 1.0
@@ -88,6 +88,7 @@ class Visitor:
     def __init__(self) -> None:
         self.socket: FramedSocket
         self.patience: TimerHandle
+        self.is_watched = False
         self.is_greeted = False
         self.questions: dict[int, tuple[Any, Reply[Any]]] = {}
         self.calls = 0
@@ -113,13 +114,12 @@ class GatewayActor(Actor):
     def open(self) -> None:
         """Lets clients in; in the actors' thread. Where the folder takes no sockets, nobody comes in."""
         try:
-            self._listener = control_socket.listen(self._database)
+            self._listener = forking.open_socket(partial(control_socket.listen, self._database))
         except OSError as error:
             logger.warning(
                 "%s: other processes can't connect, its folder takes no socket: %s", self._database, error
             )
             return
-        forking.close_in_forked_children(self._listener.fileno())
         self._watch_door()
 
     def end_visits(self) -> None:
@@ -152,29 +152,28 @@ class GatewayActor(Actor):
             self._listener = None
 
     def _on_knock(self, _mask: int) -> None:
-        if self._listener is None:
+        if (listener := self._listener) is None:
             return
         try:
-            connection, _ = self._listener.accept()
+            connection = forking.open_socket(lambda: listener.accept()[0])
         except BlockingIOError:
             return
         except OSError as error:
             # Too many open files, most likely. Watched on, the door would keep this thread busy.
             logger.warning("%s: a client can't come in: %s", self._database, error)
-            self.dispatcher.unwatch(self._listener.fileno())
+            self.dispatcher.unwatch(listener.fileno())
             self.dispatcher.call_at(self.dispatcher.clock.monotonic_s() + ACCEPT_AGAIN_S, self._watch_door)
             return
         if control_socket.is_same_user(connection):
             self._let_in(connection)
         else:
             logger.warning("%s: a process of another user was refused", self._database)
-            connection.close()
+            forking.close(connection.detach())
 
     def _let_in(self, connection: socket.socket) -> None:
         visitor = Visitor()
-        limit = self._service.welcome().payload_limit + wire.BESIDE_PAYLOAD_BYTES
         visitor.socket = FramedSocket(
-            *(self.dispatcher, connection, limit),
+            *(self.dispatcher, connection, wire.question_max(self._service.welcome())),
             on_body=partial(self._on_body, visitor),
             on_end=partial(self._on_end, visitor),
         )
@@ -286,12 +285,30 @@ class GatewayActor(Actor):
         self._say(visitor, message.answer)
 
     def _say(self, visitor: Visitor, frame: wire.FromOwner) -> None:
-        if visitor.socket.unsent_bytes > UNREAD_MAX:
-            self._forget(visitor)
-            logger.warning("%s: a client was given up: it does not read its answers", self._database)
-            return
+        # Made when it is its turn: who asked for much at once finds it in this process only once.
+        visitor.socket.send_in_turn(partial(self._body_of, frame))
+        if visitor.socket.is_behind and not visitor.is_watched:
+            self._watch_reading(visitor)
+
+    def _body_of(self, frame: wire.FromOwner) -> bytes:
         body = wire.encode(frame)
         if len(body) > wire.ANSWER_MAX and isinstance(frame, wire.Answer):
             error = Busy(f"the answer has {len(body)} bytes, {wire.ANSWER_MAX} are the most; ask for less")
             body = wire.encode(wire.Failed(frame.number, self._service.failure_of(error)))
-        visitor.socket.send(body)
+        return body
+
+    def _watch_reading(self, visitor: Visitor) -> None:
+        """Looks again after a while whether a client that is behind has taken anything meanwhile."""
+        visitor.is_watched, taken_bytes = True, visitor.socket.taken_bytes
+
+        def look() -> None:
+            visitor.is_watched = False
+            if visitor not in self._visitors or not visitor.socket.is_behind:
+                return
+            if visitor.socket.taken_bytes > taken_bytes:
+                self._watch_reading(visitor)
+                return
+            self._forget(visitor)
+            logger.warning("%s: a client was given up: it does not read its answers", self._database)
+
+        self.dispatcher.call_at(self.dispatcher.clock.monotonic_s() + UNREAD_S, look)

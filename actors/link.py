@@ -13,12 +13,13 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 import pykka
 
-from tempolite.actors import control_socket, wire
+from tempolite.actors import control_socket, forking, wire
 from tempolite.actors.actor import LATER, Actor, receives, tell_if_alive
 from tempolite.actors.clock import SystemClock
 from tempolite.actors.dispatcher import ThreadDispatcher, TimerHandle
@@ -26,7 +27,7 @@ from tempolite.actors.framed_socket import FramedSocket
 from tempolite.actors.futures import Reply, dead_is_closed
 from tempolite.actors.messages import Message
 from tempolite.core.failure import Failure
-from tempolite.errors import Busy, ConnectionLost, EngineClosed
+from tempolite.errors import Busy, ConnectionLost, EngineClosed, PayloadTooLarge
 
 QUESTIONS_MAX = 100_000
 """Open questions; more are refused."""
@@ -190,7 +191,7 @@ class LinkActor(Actor):
     def _try(self) -> None:
         self._timer = None
         try:
-            connection = control_socket.connect(self._database)
+            connection = forking.open_socket(partial(control_socket.connect, self._database))
         except OSError as error:
             self._wait_for_owner(error)
             return
@@ -250,9 +251,15 @@ class LinkActor(Actor):
     # ── frames ──────────────────────────────────────────────────────────────────────────────────────────
 
     def _send(self, number: int, question: Question) -> None:
-        assert self._socket is not None, "who is welcome is connected"
+        assert self._socket is not None and self.welcome is not None, "who is welcome is connected"
+        body, most = wire.encode(wire.Ask(number, question.question)), wire.question_max(self.welcome)
+        if len(body) > most:
+            # It would cost the connection, and every question that is under way would be asked again.
+            error = PayloadTooLarge(f"the call has {len(body)} bytes, {most} are the most")
+            self._taken(number).reply.fail(error)
+            return
         question.is_sent = True
-        self._socket.send(wire.encode(wire.Ask(number, question.question)))
+        self._socket.send(body)
 
     def _on_body(self, body: bytes) -> None:
         assert self._socket is not None, "a frame comes out of a socket"
@@ -266,15 +273,21 @@ class LinkActor(Actor):
             case wire.Welcome():
                 self._on_welcome(frame)
             case wire.Refused(reason):
-                self._socket.close()
-                self._socket = None
-                self._fail_all(EngineClosed(f"{self._database}: its engine refused this client: {reason}"))
+                self._on_refused(reason)
             case wire.Answer(number, value) | wire.Named(number, value):
                 self._on_answer(number, value)
             case wire.Failed(number, failure):
                 self._on_failed(number, failure)
             case wire.NotNow(number):
                 self._keep_for_next_owner(number)
+
+    def _on_refused(self, reason: str) -> None:
+        assert self._socket is not None, "a frame comes out of a socket"
+        self._socket.close()
+        was, self._socket, self.welcome = self.welcome, None, None
+        self._fail_all(EngineClosed(f"{self._database}: its engine refused this client: {reason}"))
+        if was is not None:
+            self._on_lost()
 
     def _on_welcome(self, frame: wire.Welcome) -> None:
         self.welcome = frame

@@ -216,5 +216,10 @@ def answer(number: int, value: RunEnded | str | bytes | bool | None) -> Answer |
     return Named(number, value) if isinstance(value, str) else Answer(number, value)
 
 
+def question_max(welcome: Welcome) -> int:
+    """Bytes of the largest question that this owner takes."""
+    return welcome.payload_limit + BESIDE_PAYLOAD_BYTES
+
+
 encode = msgspec.msgpack.Encoder().encode
 """The body of a frame."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -22,7 +23,8 @@ from tempolite.errors import InvalidArguments
 from tempolite.store import queries
 
 EVENTS_PER_PAGE = 500
-"""Read at once: who follows slowly holds neither the file nor the memory up."""
+PAGE_BYTES_MAX = 16 * 2**20
+"""Read at once: who follows slowly holds neither the file nor the memory up. One event may be larger."""
 
 
 class InProcess(Lifecycle):
@@ -56,7 +58,9 @@ class InProcess(Lifecycle):
 
     def events_page(self, after: int) -> list[Event]:
         """What the log has next behind that position; nothing at its end."""
-        return [event_of(row) for row in self._rows(queries.LOG, (after, EVENTS_PER_PAGE))]
+        sizes = [size or 0 for (size,) in self._rows(queries.LOG_SIZES, (after, EVENTS_PER_PAGE))]
+        fitting = sum(total <= PAGE_BYTES_MAX for total in itertools.accumulate(sizes))
+        return [event_of(row) for row in self._rows(queries.LOG, (after, max(1, fitting)))]
 
     def _next_commit(self) -> Reply[bool]:
         return self._system.next_commit()

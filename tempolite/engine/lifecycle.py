@@ -293,6 +293,11 @@ class Lifecycle(Port):
             raise QueueNotFound(f"no queue named {queue!r}; there are {', '.join(sorted(self._queues))}")
 
     @property
+    def has_failed(self) -> bool:
+        """Whether it can't go on, for a reason of its own."""
+        return self._failure is not None
+
+    @property
     def _is_forked_copy(self) -> bool:
         """Whether the host forked: the engine's threads are in the other process, and so is the file."""
         return self._pid is not None and self._pid != os.getpid()

@@ -8,10 +8,11 @@ from datetime import UTC, timedelta, tzinfo
 from typing import Any, get_args
 
 from tempolite.actors.live_schedule import Command
-from tempolite.core.due_times import BadTiming, Timing
+from tempolite.core.due_times import Timing
 from tempolite.core.schedule_events import Catchup, Overlap
 from tempolite.engine.port import Port
 from tempolite.engine.schedule_handle import ScheduleInfo
+from tempolite.engine.settings import checked_timing
 from tempolite.errors import InvalidArguments
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -95,8 +96,4 @@ def _timing(spec: Any, timezone: Any) -> Timing:
         timing = Timing(cron=spec.strip(), timezone=zone)
     else:
         raise InvalidArguments(f"{spec!r} is no schedule, expected a cron line or a timedelta")
-    try:
-        timing.check()
-    except BadTiming as error:
-        raise InvalidArguments(str(error)) from None
-    return timing
+    return checked_timing(timing)

@@ -38,7 +38,7 @@ from tempolite.codec import JsonCodec
 from tempolite.core.failure import Failure
 from tempolite.core.identifiers import WorkflowId
 from tempolite.engine.flat_values import flat
-from tempolite.engine.settings import checked_id
+from tempolite.engine.settings import checked_id, checked_timing
 from tempolite.errors import InvalidArguments, NotRegistered, OutcomeError, TempoliteError
 from tempolite.execution.signals import checked_name
 from tempolite.failures import capture_failure
@@ -148,6 +148,7 @@ class Serving:
             case wire.PutSchedule(name, timing, function, args, overlap, catchup):
                 call = self._known(function)
                 values, _ = self._checked(call, args)
+                checked_timing(timing)
                 return self._engine._schedule_request(name, timing, call.target, values, (overlap, catchup))
             case wire.ToSchedule(name, kind):
                 return _SCHEDULE_COMMANDS[kind](name)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from tempolite.actors.frames import PAYLOAD_LIMIT_MAX
 from tempolite.actors.watchdog import Watchdog
+from tempolite.core.due_times import BadTiming, Timing
 from tempolite.core.queues import DEFAULT_QUEUE, Queue
 from tempolite.determinism.places import Eyes
 from tempolite.errors import InvalidArguments
@@ -49,7 +51,21 @@ def checked_queue(queue: Any) -> Queue:
         raise InvalidArguments(
             f"queue {queue.name!r}: kind='ray' is not supported yet; use 'process', 'thread' or 'inline'"
         )
-    return queue
+    # One that came from another process was rebuilt as data, and nobody has looked at its settings.
+    return replace(queue)
+
+
+def checked_timing(timing: Timing) -> Timing:
+    """When a schedule is due.
+
+    Raises:
+        InvalidArguments: it is no cron line, zone or interval.
+    """
+    try:
+        timing.check()
+    except BadTiming as error:
+        raise InvalidArguments(str(error)) from None
+    return timing
 
 
 def checked_limit(payload_limit: int) -> int:

@@ -125,7 +125,10 @@ class SharedEngine(RemoteEngine):
 
     def _take_over(self) -> None:
         if self._engine is not None:
-            # Its gateway is gone: it has failed, and the next start begins from what is recorded.
+            if not self._engine.has_failed:
+                # Only this process's own connection to it was lost.
+                return
+            # The next start begins from what is recorded.
             self._engine.close(0)
             self._engine = None
         engine = self._new_engine()

@@ -161,6 +161,9 @@ LOG = (
     " WHERE e.position > ?1 ORDER BY e.position LIMIT ?2"
 )
 
+# Without reading them.
+LOG_SIZES = "SELECT octet_length(payload) FROM events WHERE position > ?1 ORDER BY position LIMIT ?2"
+
 # A workflow and all that it led to, the oldest first; a parent that was deleted and made again may be younger
 # than its child.
 TREE = (

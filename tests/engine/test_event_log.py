@@ -73,6 +73,19 @@ def test_the_log_has_every_event_in_order(engine: Tempolite, monkeypatch: pytest
     assert list(engine.events(after=log[-1].seq)) == []
 
 
+def test_a_page_of_the_log_is_no_larger_than_memory_has_room_for(
+    engine: Tempolite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However large the events are; one that is larger than a page comes alone."""
+    monkeypatch.setattr(in_process, "PAGE_BYTES_MAX", 1)
+    start_all(engine, *"ab")
+
+    page, log = engine.events_page(0), list(engine.events())
+
+    assert page == log[:1]
+    assert len(log) == sum(len(engine.history(name)) for name in "ab")
+
+
 @pytest.mark.parametrize("after", [-1, "1", None, True, 0.5])
 def test_a_place_that_is_none_is_refused(engine: Tempolite, after: Any) -> None:
     """At the call, not when the first event is asked for."""

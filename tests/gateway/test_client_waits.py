@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from tempolite import Client, EngineClosed, Tempolite
+from tempolite import Client, EngineClosed, PayloadTooLarge, Tempolite
 from tests.engine.waiting import wait_until
 from tests.gateway.conftest import ClientMaker
 from tests.gateway.workflows import double, listening
@@ -187,3 +187,26 @@ def test_closing_a_client_ends_its_waits(client: Client, owner: Tempolite) -> No
         client.count()
     assert owner.get("a").status == "WAITING"
     wait_until(lambda: open_questions(owner) == 0)
+
+
+@pytest.mark.parametrize("length", [100_000, 15 * 2**20])
+def test_a_payload_may_be_as_large_as_the_owner_takes(client: Client, length: int) -> None:
+    """There and back, as text and as a signal's value."""
+    info = client.execute("a", listening)
+    info.signal("go", "x" * length)
+
+    assert [len(each) for each in info.get(timeout=WAIT_S)] == [length]
+
+
+def test_a_call_that_is_too_large_costs_nobody_the_connection(client: Client, owner: Tempolite) -> None:
+    """It is refused here; sent, it would be the end of the connection, again and again."""
+    gateway = owner._system.gateway
+    assert gateway is not None
+    assert client.count() == 0
+    before = set(gateway._visitors)
+
+    with pytest.raises(PayloadTooLarge, match="the call has"):
+        client.count(search="x" * 20 * 2**20)
+
+    assert client.count() == 0
+    assert gateway._visitors == before

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from tempolite import Client, EngineClosed, Tempolite
 from tempolite.actors import control_socket, gateway, wire
+from tempolite.core.due_times import Timing
 from tests.engine.conftest import EngineMaker
 from tests.engine.waiting import wait_until
 from tests.gateway.conftest import ClientMaker
@@ -127,6 +128,11 @@ def test_no_bytes_hurt_anybody_else(
     assert client.count() == 0
 
 
+def queue_of(fields: str) -> bytes:
+    """A call with a queue that no constructor has looked at."""
+    return f'{{"args":[{{"$":"tempolite.core.queues:Queue","v":{fields}}}]}}'.encode()
+
+
 KNOWN_FRAMES = [
     wire.Ask(1, wire.Start("w", "tests.gateway.workflows:double", b"no payload", None)),
     wire.Ask(1, wire.Start("w", "tests.gateway.workflows:double", b'{"args":[{"$":"os:system"}]}', None)),
@@ -145,7 +151,13 @@ KNOWN_FRAMES = [
     wire.Ask(1, wire.Call("get_row", b'{"args":[{}]}')),
     wire.Ask(1, wire.Call("delete", b'{"args":[5]}')),
     wire.Ask(1, wire.Call("create_queue", b'{"args":["x"]}')),
+    wire.Ask(1, wire.Call("create_queue", queue_of('{"name":"x","workers":-5}'))),
+    wire.Ask(1, wire.Call("create_queue", queue_of('{"name":5,"kind":"inline"}'))),
     wire.Ask(1, wire.ToSchedule("nothing", "trigger")),
+    *(
+        wire.Ask(1, wire.PutSchedule("s", timing, "orders.double", b'{"args":[1]}', "skip", "none"))
+        for timing in (Timing(every_us=-5), Timing(every_us=0), Timing(cron="x"), Timing(cron="0 0 30 2 *"))
+    ),
 ]
 
 
@@ -255,8 +267,8 @@ def test_more_questions_than_a_client_may_have_are_refused(
 def test_who_does_not_read_its_answers_is_given_up(
     make_engine: EngineMaker, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They lie in the owner's memory, and only so many may."""
-    monkeypatch.setattr(gateway, "UNREAD_MAX", 2**20)
+    """They lie in the owner's memory, and may do so only as long as some are taken."""
+    monkeypatch.setattr(gateway, "UNREAD_S", 0.05)
     owner = make_engine(path, workflows=KNOWN)
     owner.execute("a", echo, "x" * 2**20).get(timeout=WAIT_S)
     with stranger_at(path) as stranger:
@@ -265,6 +277,20 @@ def test_who_does_not_read_its_answers_is_given_up(
         wait_until(lambda: not visitors(owner))
 
     assert owner.count() == 1
+
+
+def test_answers_that_wait_for_their_reader_are_not_made_yet(owner: Tempolite, path: Path) -> None:
+    """However many it asked for at once, and however large: it gets all of them, one after the other."""
+    owner.execute("a", echo, "x" * 2**20).get(timeout=WAIT_S)
+    with stranger_at(path) as stranger:
+        stranger.send(HELLO, *(wire.Ask(number, wire.Outcome("a")) for number in range(30)))
+        assert isinstance(stranger.receive(), wire.Welcome)
+        wait_until(lambda: all(not visitor.questions for visitor in visitors(owner)))
+
+        lying = max(len(visitor.socket._unsent) for visitor in visitors(owner))
+
+        assert lying < 4 * 2**20
+        assert {stranger.receive().number for _ in range(30)} == set(range(30))
 
 
 def test_a_slow_reader_holds_nobody_up(owner: Tempolite, client: Client, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from tempolite import Client, ConnectionLost, EngineClosed, Event, Tempolite
-from tempolite.actors import control_socket, wire
+from tempolite.actors import control_socket, forking, wire
 from tests.engine.conftest import EngineMaker
 from tests.engine.waiting import wait_until
 from tests.gateway.conftest import ClientMaker
@@ -294,6 +295,30 @@ def test_a_client_is_refused_in_a_fork_of_its_process(client: Client) -> None:
 
     assert os.waitstatus_to_exitcode(status) == 0
     assert client.count() == 1
+
+
+def test_no_fork_comes_between_a_connection_and_its_mark(
+    make_engine: EngineMaker, make_client: ClientMaker, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy that a child of either process then had would hide the owner's end from those who stand by."""
+    meanwhile: dict[str, bool] = {}
+
+    def watch(owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+
+        def look(*args: Any) -> Any:
+            meanwhile[name] = forking._no_fork_meanwhile.locked()
+            return real(*args)
+
+        monkeypatch.setattr(owner, name, look)
+
+    watch(control_socket, "listen")
+    watch(control_socket, "connect")
+    watch(socket.socket, "accept")
+    make_engine(path)
+
+    assert make_client().count() == 0
+    assert meanwhile == {"listen": True, "connect": True, "accept": True}
 
 
 def test_a_fork_of_the_owner_keeps_no_client_waiting(

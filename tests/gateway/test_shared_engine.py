@@ -100,6 +100,27 @@ def test_a_member_whose_engine_failed_starts_it_anew(make_shared: SharedMaker) -
     assert info.get(timeout=WAIT_S) == [1]
 
 
+def test_a_member_that_loses_its_connection_to_its_own_engine_keeps_the_engine(
+    make_shared: SharedMaker,
+) -> None:
+    """It connects anew; what the engine does goes on."""
+    owner = make_shared()
+    info = owner.execute("a", listening)
+    engine, link = owner._engine, owner._link
+    assert engine is not None
+    assert link is not None
+    gateway = engine._system.gateway
+    assert gateway is not None
+    before = set(gateway._visitors)
+
+    engine._system._perform(lambda: gateway._refuse(next(iter(before)), "of a test"))
+    wait_until(lambda: bool(gateway._visitors - before) and link.is_connected)
+
+    info.signal("go", 1)
+    assert info.get(timeout=WAIT_S) == [1]
+    assert owner._engine is engine
+
+
 def test_an_engine_of_its_own_may_have_the_file(make_shared: SharedMaker, path: Path) -> None:
     """A member speaks to whoever owns it, and takes over from it."""
     with Tempolite(path, workflows=KNOWN) as engine:

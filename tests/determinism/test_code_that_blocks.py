@@ -20,6 +20,7 @@ from tests.determinism.blocking import (
     adding_async,
     get_stuck,
     lost_threads,
+    make_remembering,
     plain,
     quick,
 )
@@ -88,7 +89,7 @@ def test_code_that_blocks_within_what_is_not_cut_off_is_found_too(make_limited: 
 def test_live_code_of_others_goes_on_in_another_thread(make_limited: Make, block: Block) -> None:
     """By replay where it can't follow; with the same outcomes, and a fence around what stays behind."""
     ends: list[str] = []
-    engine = make_limited()
+    engine = make_remembering(make_limited)
 
     def ending(ctx: WorkflowContext) -> int:
         try:

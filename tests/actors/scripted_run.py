@@ -273,6 +273,9 @@ class ScriptedExecution:
         """Ends without recording anything."""
         self.discards += 1
 
+    def moved(self) -> None:
+        """It has no code that could not follow."""
+
     def _writes(self, told: list[str]) -> list[Write]:
         return [self._store.write(self._run, told, self._mood)]
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from tempolite.actors.lost_threads import LostThread, ThreadLost
 from tempolite.actors.messages import AwaitIdle, ChildEnded, FunctionRegistered, Recover
 from tempolite.actors.recovery import RECOVERED_PER_ROUND
 from tempolite.actors.run_store import Asker
+from tempolite.actors.workflow import Turn
 from tempolite.core.identifiers import StepKey, WorkflowId
 from tests.actors.directory_bench import DirectoryBench
-from tests.actors.scripted_run import Store
+from tests.actors.scripted_run import ScriptedExecution, Store
 
 SEEDS = pytest.mark.parametrize("seed", range(8))
 
@@ -27,6 +32,27 @@ def test_at_start_everything_with_work_comes_to_life(seed: int) -> None:
     assert sorted(each.workflow for each in bench.store.executions) == sorted(
         ["new", *(f"w{n}" for n in range(count))]
     )
+
+
+def test_those_behind_a_run_that_costs_its_thread_come_to_life_in_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They were about to, by the same letter."""
+    bench = DirectoryBench(prepare=lambda store: [store.put(name) for name in "abc"])
+
+    def lose(execution: ScriptedExecution, mail: list[Any], now_us: int) -> Turn:
+        monkeypatch.undo()
+        raise ThreadLost
+
+    monkeypatch.setattr(ScriptedExecution, "advance", lose)
+    bench.ask(Recover())
+    with pytest.raises(ThreadLost):
+        bench.settle()
+    code: Any = SimpleNamespace(workflow="gone", abandon=lambda: bool)
+    bench.directory.take_over(LostThread(code, "", lambda taken: True))
+    bench.settle()
+
+    assert [each.workflow for each in bench.store.executions if each.turns] == ["b", "c"]
 
 
 def test_an_engine_that_recovers_is_not_idle_yet() -> None:

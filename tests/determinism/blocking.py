@@ -83,6 +83,13 @@ async def adding_async(ctx: AsyncWorkflowContext) -> int:
     return total
 
 
+def make_remembering(make: Make, **settings: Any) -> Tempolite:
+    """An engine whose runs keep their live code between turns, in every configuration of the tests."""
+    engine = make(**{"resident_workflows": 100, **settings})
+    engine.services.is_forgetful = False
+    return engine
+
+
 def get_stuck(engine: Tempolite, workflow: str) -> None:
     """Waits until it is."""
     with pytest.raises(WorkflowStuck, match="TurnTooLong"):

@@ -18,6 +18,7 @@ from tests.determinism.blocking import (
     adding_async,
     get_stuck,
     lost_threads,
+    make_remembering,
     quick,
 )
 from tests.engine.gates import Gate, pass_gate
@@ -101,7 +102,7 @@ def blocks_at_the_end(block: Block, *, once: list[int]) -> Callable[[WorkflowCon
 def test_code_that_blocks_when_it_is_put_away_costs_its_thread_only(make_limited: Make, block: Block) -> None:
     """The run itself has left already, and comes back with its next message."""
     once: list[int] = []
-    engine = make_limited(resident_workflows=0)
+    engine = make_remembering(make_limited, resident_workflows=0)
     info = engine.execute("a", blocks_at_the_end(block, once=once))
     wait_until(lambda: bool(once), "it was put away")
 
@@ -148,7 +149,7 @@ def test_code_that_blocks_when_the_engine_ends_is_left(
     make_limited: Make, block: Block, end: Callable[[Tempolite], None]
 ) -> None:
     """Those after it end all the same."""
-    engine = make_limited()
+    engine = make_remembering(make_limited)
     for name in "ab":
         engine.execute(name, blocks_at_the_end(block, once=[]))
     engine.execute("c", adding_async)

@@ -20,6 +20,7 @@ from tests.determinism.blocking import (
     adding_async,
     get_stuck,
     lost_threads,
+    make_remembering,
     plain,
     quick,
 )
@@ -88,15 +89,18 @@ def test_code_that_blocks_within_what_is_not_cut_off_is_found_too(make_limited: 
 def test_live_code_of_others_goes_on_in_another_thread(make_limited: Make, block: Block) -> None:
     """By replay where it can't follow; with the same outcomes, and a fence around what stays behind."""
     ends: list[str] = []
-    engine = make_limited()
+    engine = make_remembering(make_limited)
 
     def ending(ctx: WorkflowContext) -> int:
         try:
             return adding(ctx)
         finally:
-            ends.append(threading.current_thread().name)
-            ctx.activity("at the end", plain, 0).get()
-            ends.append("recorded")
+            try:
+                ctx.activity("at the end", plain, 0)
+                ends.append(f"recorded in {threading.current_thread().name}")
+            except BaseException as refusal:
+                ends.append(f"{type(refusal).__name__} in {threading.current_thread().name}")
+                raise
 
     names = {f"{fn.__name__} {n}": fn for fn in (adding, adding_async, ending) for n in range(3)}
     infos = [engine.execute(name, fn) for name, fn in names.items()]
@@ -110,9 +114,9 @@ def test_live_code_of_others_goes_on_in_another_thread(make_limited: Make, block
         info.signal("number", 100)
         info.signal("number", None)
     assert [info.get(timeout=20) for info in infos] == [111] * 9
-    assert sorted(ends) == ["recorded"] * 3 + ["tempolite-actors"] * 3
+    assert ends == ["recorded in tempolite-actors"] * 3
     block.release()
-    assert sorted(ends)[3:] == [f"{NAME} a"] * 3 + ["tempolite-actors"] * 3
+    assert ends[3:] == [f"Fenced in {NAME} a"] * 3
 
 
 def test_work_under_way_of_others_is_not_done_twice(make_limited: Make, block: Block, gate: Gate) -> None:
@@ -155,6 +159,33 @@ def test_several_may_block_at_once(make_limited: Make, block: Block) -> None:
 
     assert waiting.get(timeout=20) == 6
     assert sorted(lost_threads()) == [f"{NAME} {name}" for name in "abc"]
+
+
+def test_those_that_come_to_life_after_it_are_not_forgotten(
+    make_limited: Make, block: Block, gate: Gate, path: Path
+) -> None:
+    """A start brings many to life at once, and the first of them blocks."""
+    must_block: list[int] = []
+
+    def flow(ctx: WorkflowContext, is_first: bool) -> str:
+        held = ctx.activity("held", pass_gate, gate.path)
+        if is_first and must_block:
+            block.wait()
+        return held.get()
+
+    queues = [Queue("default", kind="thread", workers=4)]
+    engine = make_limited(path, queues=queues)
+    for name in "abcd":
+        engine.execute(name, flow, name == "a")
+    gate.wait_until_reached(4)
+    engine._crash()
+    must_block.append(1)
+    gate.release(8)
+
+    engine = make_limited(path, queues=queues, workflows=[flow])
+
+    assert [engine.get(name).get(timeout=20) for name in "bcd"] == ["passed"] * 3
+    get_stuck(engine, "a")
 
 
 # ── the run itself ──────────────────────────────────────────────────────────────────────────────────────

@@ -41,8 +41,8 @@ def test_every_order_ends_though_the_service_is_ended_in_the_middle(
     assert [service.approve(id) for id in (*ORDERS[:3], "rare")] == [202] * 4
     service.wait_for_booking(f"{ORDERS[0]}.reserved")
 
-    ended = service.end(number)
     begun = service.bookings()
+    ended = service.end(number)
     service.start()
 
     assert ended in ((0, -signal.SIGTERM) if number == signal.SIGTERM else (-signal.SIGKILL,))

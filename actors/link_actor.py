@@ -247,7 +247,8 @@ class LinkActor(Actor):
     # ── frames ──────────────────────────────────────────────────────────────────────────────────────────
 
     def _send(self, number: int, question: Question) -> None:
-        assert self._socket is not None and self.welcome is not None, "who is welcome is connected"
+        assert self._socket is not None, "who is welcome is connected"
+        assert self.welcome is not None, "who is connected asks once it is welcome"
         body, most = wire.encode(wire.Ask(number, question.question)), wire.question_max(self.welcome)
         if len(body) > most:
             # It would cost the connection, and every question that is under way would be asked again.

@@ -44,7 +44,7 @@ def open_pipe() -> tuple[int, int]:
 
 
 def open_socket(make: Callable[[], socket.socket]) -> socket.socket:
-    """A socket of this process only, from its first moment: a child's copy would hide its end from others."""
+    """A socket of this process only, from its first moment: a child with a copy would hide its end."""
     with _no_fork_meanwhile:
         made = make()
         close_in_forked_children(made.fileno())

@@ -14,17 +14,23 @@ class LifeLock:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._owner = 0
+        self._inside: set[int] = set()
 
     @property
     def is_mine(self) -> bool:
-        """Whether this very thread is inside already; then who asks has interrupted it."""
-        return self._owner == threading.get_ident()
+        """Whether this very thread is inside, or on its way in or out; then who asks has interrupted it."""
+        return threading.get_ident() in self._inside
 
     def __enter__(self) -> None:
-        self._lock.acquire()
-        self._owner = threading.get_ident()
+        me = threading.get_ident()
+        try:
+            # First: a handler may come as soon as the lock is held, and would wait for its own thread.
+            self._inside.add(me)
+            self._lock.acquire()
+        except BaseException:
+            self._inside.discard(me)
+            raise
 
     def __exit__(self, *_: object) -> None:
-        self._owner = 0
         self._lock.release()
+        self._inside.discard(threading.get_ident())

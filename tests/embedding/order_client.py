@@ -26,20 +26,18 @@ class OrderService:
 
     Args:
         folder: its database, and what it booked.
-        pace_s: how long each booking takes.
     """
 
-    def __init__(self, folder: Path, pace_s: float) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._pace_s = pace_s
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, workers: int = 1) -> None:
-        """Starts it; requests are answered as soon as it listens."""
+    def start(self, *, workers: int = 1, pace_s: float = 0.0) -> None:
+        """Starts it; requests are answered as soon as it listens. Each booking takes ``pace_s`` seconds."""
         fd = self._listener.fileno()
         command = [sys.executable, "-m", "uvicorn", "service:app", "--app-dir", str(SERVICE), "--fd", str(fd)]
-        settings = {"ORDERS_FOLDER": str(self.folder), "ORDERS_PACE": str(self._pace_s)}
+        settings = {"ORDERS_FOLDER": str(self.folder), "ORDERS_PACE": str(pace_s)}
         with (self.folder / "log.txt").open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--workers", str(workers), "--no-access-log"],

@@ -11,7 +11,8 @@ import pytest
 from tests.embedding.order_client import OrderService
 from tests.engine.waiting import wait_until
 
-PACE_S = 0.05
+PACE_S = 1.0
+"""Of a booking in the life that is cut short: so long that four of them are surely not over by then."""
 DELIVERED = ("charged", "reserved", "shipped")
 UNDONE = ("charged", "refunded", "released", "reserved")
 ORDERS = [f"order-{number}" for number in range(6)]
@@ -19,7 +20,7 @@ ORDERS = [f"order-{number}" for number in range(6)]
 
 @pytest.fixture
 def service(nothing_left: None, tmp_path: Path) -> Iterator[OrderService]:
-    service = OrderService(tmp_path, PACE_S)
+    service = OrderService(tmp_path)
     yield service
     service.close()
 
@@ -35,7 +36,7 @@ def test_every_order_ends_though_the_service_is_ended_in_the_middle(
     service: OrderService, number: signal.Signals
 ) -> None:
     """Drained or killed, started again: each order ends, and each booking was made once."""
-    service.start()
+    service.start(pace_s=PACE_S)
     assert [service.order(id) for id in ORDERS] == [202] * 6
     assert service.order("rare", item="unicorn") == 202
     assert [service.approve(id) for id in (*ORDERS[:3], "rare")] == [202] * 4
@@ -73,7 +74,7 @@ def refused_and_unknown_requests(service: OrderService) -> None:
 
 def test_when_the_owner_of_several_workers_is_killed_another_takes_over(service: OrderService) -> None:
     """Nothing that was answered is lost, and requests are served as soon as there is another owner."""
-    service.start(workers=3)
+    service.start(workers=4, pace_s=0.05)
     assert [service.order(id) for id in ORDERS] == [202] * 6
     assert [service.approve(id) for id in ORDERS[:3]] == [202] * 3
     service.wait_for_booking(f"{ORDERS[0]}.reserved")

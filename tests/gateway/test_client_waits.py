@@ -210,3 +210,23 @@ def test_a_call_that_is_too_large_costs_nobody_the_connection(client: Client, ow
 
     assert client.count() == 0
     assert gateway._visitors == before
+
+
+def close(client: Client, ends: list[bool]) -> None:
+    client.close()
+    ends.append(True)
+
+
+def test_a_client_may_be_closed_by_several_threads_at_once(
+    owner: Tempolite, make_client: ClientMaker
+) -> None:
+    """All of them return when it is closed."""
+    for _ in range(20):
+        client, ends = make_client(), list[bool]()
+        closers = [threading.Thread(target=close, args=(client, ends)) for _ in range(3)]
+        for closer in closers:
+            closer.start()
+        for closer in closers:
+            closer.join(WAIT_S)
+
+        assert ends == [True] * 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import select
 import sys
 import threading
@@ -17,8 +18,11 @@ GRACE_S = 2.0
 PYTHONS_OWN_PROCESSES = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 """Made when they are first needed, and kept until the interpreter ends."""
 
-EXECUTOR_OF_A_LOOP = "asyncio_"
+EXECUTORS_OF_LOOPS = ("asyncio_", "AnyIO worker thread")
 """Threads of an event loop's executor end with their loop, which may live for many tests."""
+
+_NUMBER_IN_POOL = re.compile(r"_\d+$")
+"""How an executor tells its threads from one another."""
 
 
 class Belongings(NamedTuple):
@@ -39,10 +43,18 @@ class Belongings(NamedTuple):
         """As it is at this moment."""
         return cls(_threads(), _children(), _descriptors())
 
+    def and_what_came(self, before: Self, after: Self) -> Self:
+        """As if what came between two moments had been there already."""
+        return type(self)(
+            self.threads | after.threads - before.threads,
+            self.children | after.children - before.children,
+            self.descriptors | after.descriptors - before.descriptors,
+        )
+
     def added(self) -> list[str]:
         """What there is now and was not then, each with its name; what is ending gets a moment to do so."""
         deadline_s = time.monotonic() + GRACE_S
-        for thread in _threads() - self.threads:
+        for thread in self._new_threads():
             thread.join(max(0.0, deadline_s - time.monotonic()))
         for child in _children() - self.children:
             _wait_for_end(child, max(0.0, deadline_s - time.monotonic()))
@@ -50,7 +62,7 @@ class Belongings(NamedTuple):
             # Some are closed only when the garbage is collected.
             gc.collect()
         return [
-            *map(_thread_text, _threads() - self.threads),
+            *map(_thread_text, self._new_threads()),
             *map(_child_text, sorted(_children() - self.children)),
             *(
                 f"descriptor {number}: {target}"
@@ -58,12 +70,22 @@ class Belongings(NamedTuple):
             ),
         ]
 
+    def _new_threads(self) -> list[threading.Thread]:
+        # A pool that was there before makes its threads when they are needed, and keeps them.
+        pools = {_pool_of(thread) for thread in self.threads} - {None}
+        return [thread for thread in _threads() - self.threads if _pool_of(thread) not in pools]
+
+
+def _pool_of(thread: threading.Thread) -> str | None:
+    number = _NUMBER_IN_POOL.search(thread.name)
+    return thread.name[: number.start()] if number else None
+
 
 def _threads() -> frozenset[threading.Thread]:
     return frozenset(
         thread
         for thread in threading.enumerate()
-        if not thread.name.startswith(EXECUTOR_OF_A_LOOP) and not isinstance(thread, threading._DummyThread)
+        if not thread.name.startswith(EXECUTORS_OF_LOOPS) and not isinstance(thread, threading._DummyThread)
     )
 
 

@@ -17,19 +17,43 @@ if TYPE_CHECKING:
 
 
 _BEFORE: pytest.StashKey[Belongings] = pytest.StashKey()
+"""What there was before the test that runs now, if that uses an engine."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
     """Looks at what there is before a test that uses an engine, and again when all its fixtures are done."""
-    is_ours = "tempolite_engines" in (*request.fixturenames, fixturedef.argname)
-    if request.scope != "function" or not is_ours or _BEFORE in request.node.stash:
-        return
+    stash = request.config.stash
+    if request.scope == "function":
+        if _BEFORE not in stash and "tempolite_engines" in (*request.fixturenames, fixturedef.argname):
+            _watch(request)
+        return (yield)
+    if _BEFORE not in stash:
+        return (yield)
+    # Asked for in the middle of a test, and not its own: it lives on.
+    belongings = type(stash[_BEFORE])
+    before = belongings.now()
+    try:
+        return (yield)
+    finally:
+        stash[_BEFORE] = stash[_BEFORE].and_what_came(before, belongings.now())
+
+
+def _watch(request: pytest.FixtureRequest) -> None:
     from tempolite.testing.leaks import Belongings
 
-    before = request.node.stash[_BEFORE] = Belongings.now()
+    stash = request.config.stash
+    stash[_BEFORE] = Belongings.now()
+
+    def look() -> None:
+        before = stash[_BEFORE]
+        del stash[_BEFORE]
+        _fail_for(before.added())
+
     # The first that is added is the last that is called.
-    request.node.addfinalizer(lambda: _fail_for(before.added()))
+    request.node.addfinalizer(look)
 
 
 def _fail_for(left: list[str]) -> None:

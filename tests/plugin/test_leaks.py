@@ -91,6 +91,45 @@ def test_what_other_fixtures_end_is_no_leak(project: Project, order: str) -> Non
     outcome.assert_outcomes(passed=1)
 
 
+def test_what_lives_longer_than_the_test_is_no_leak_of_it(project: Project) -> None:
+    """A fixture of a wider scope, asked for in the middle; and threads that a pool from before has made."""
+    outcome = project(
+        f"""{HEAD}
+    from concurrent.futures import ThreadPoolExecutor
+
+    @pytest.fixture(scope="module")
+    def shared():
+        with ThreadPoolExecutor(2) as pool, socket.socket():
+            pool.submit(int).result()
+            yield pool
+
+    def test_a(tempolite_engine, request):
+        request.getfixturevalue("shared")
+
+    def test_b(tempolite_engine, shared):
+        both = threading.Barrier(2)
+        [each.result() for each in [shared.submit(both.wait, 20) for _ in "ab"]]
+        """
+    )
+
+    outcome.assert_outcomes(passed=2)
+
+
+def test_a_loop_of_several_tests_is_no_leak_of_the_first(project: Project) -> None:
+    """As pytest-asyncio makes it for a module or a session."""
+    outcome = project(
+        f"""{HEAD}
+    @pytest.mark.asyncio(loop_scope="module")
+    async def test_a(tempolite_engine):
+        assert await tempolite_engine.acount() == 0
+        """,
+        *("-o", "asyncio_default_fixture_loop_scope=function"),
+        beside="asyncio",
+    )
+
+    outcome.assert_outcomes(passed=1)
+
+
 @pytest.mark.parametrize(
     "what",
     [

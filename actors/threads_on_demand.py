@@ -42,7 +42,7 @@ class ThreadsOnDemand:
             # Within the lock: a thread that is just leaving looks at the work under it.
             self._work.put(work)
         if needs_thread:
-            thread.start()
+            self._start(thread)
 
     def shut_down(self, timeout_s: float) -> None:
         """Lets the threads end after what they are doing."""
@@ -53,6 +53,17 @@ class ThreadsOnDemand:
             self._work.put(None)
         for thread in threads:
             thread.join(timeout_s)
+
+    def _start(self, thread: threading.Thread) -> None:
+        try:
+            thread.start()
+        except RuntimeError:
+            # A process can have too many; one that is there already does the work, too.
+            with self._lock:
+                self._threads.discard(thread)
+                is_alone = not self._threads
+            if is_alone:
+                raise
 
     def _serve(self) -> None:
         while True:

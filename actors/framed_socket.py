@@ -159,18 +159,21 @@ class FramedSocket:
 
     def _take_frames(self) -> None:
         received, at = self._received, 0
-        while self.is_open and not self._is_paused and len(received) - at >= HEAD.size:
-            (length,) = HEAD.unpack_from(received, at)
-            if length > self._frame_max:
-                self._end(f"a frame of {length} bytes, where {self._frame_max} are the most")
-                return
-            begin = at + HEAD.size
-            if len(received) < begin + length:
-                break
-            at = begin + length
-            self._on_body(bytes(received[begin:at]))
-        if self.is_open:
-            del received[:at]
+        try:
+            while self.is_open and not self._is_paused and len(received) - at >= HEAD.size:
+                (length,) = HEAD.unpack_from(received, at)
+                if length > self._frame_max:
+                    self._end(f"a frame of {length} bytes, where {self._frame_max} are the most")
+                    return
+                begin = at + HEAD.size
+                if len(received) < begin + length:
+                    break
+                at = begin + length
+                self._on_body(bytes(memoryview(received)[begin:at]))
+        finally:
+            # Also after an error: what was told is not told again.
+            if self.is_open:
+                del received[:at]
 
     def _end(self, reason: str) -> None:
         if self.is_open:

@@ -161,6 +161,32 @@ KNOWN_FRAMES = [
 ]
 
 
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
+)
+@given(
+    frame=st.sampled_from(KNOWN_FRAMES),
+    place=st.integers(0, 200),
+    value=st.integers(0, 255),
+    cut=st.booleans(),
+)
+def test_a_frame_that_was_damaged_hurts_nobody_else(
+    owner: Tempolite, client: Client, path: Path, frame: wire.Ask, place: int, value: int, cut: bool
+) -> None:
+    """One byte is another, or the rest is missing."""
+    body = bytearray(wire.encode(frame))
+    place %= len(body)
+    body[place:] = body[place:place] if cut else bytes([value]) + body[place + 1 :]
+    with stranger_at(path) as stranger:
+        stranger.send(HELLO)
+        stranger.socket.sendall(framed(bytes(body)) + framed(wire.encode(wire.Ask(2, wire.Rest()))))
+        assert isinstance(stranger.receive(), wire.Welcome)
+
+        stranger.receive()
+
+    client.wait(WAIT_S)
+
+
 @pytest.mark.parametrize("frame", KNOWN_FRAMES, ids=lambda frame: type(frame.question).__name__)
 def test_a_question_that_makes_no_sense_is_answered_with_an_error(
     owner: Tempolite, path: Path, frame: wire.Ask

@@ -298,6 +298,11 @@ class Lifecycle(Port):
         return self._failure is not None
 
     @property
+    def is_of_this_process(self) -> bool:
+        """Whether the host did not fork meanwhile."""
+        return not self._is_forked_copy
+
+    @property
     def _is_forked_copy(self) -> bool:
         """Whether the host forked: the engine's threads are in the other process, and so is the file."""
         return self._pid is not None and self._pid != os.getpid()

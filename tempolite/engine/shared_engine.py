@@ -52,7 +52,7 @@ class SharedEngine(RemoteEngine):
     @property
     def is_owner(self) -> bool:
         """Whether the engine runs in this process."""
-        return self._engine is not None
+        return self._engine is not None and self._engine.is_of_this_process
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -77,6 +77,9 @@ class SharedEngine(RemoteEngine):
 
     def close(self, timeout: float = 30) -> None:
         """Ends this process's part; where it runs the engine, as ``Tempolite.close``: another takes over."""
+        if self._link is not None and not self._link.is_of_this_process:
+            # This is a fork: the lock below may be held by a thread that is not here.
+            return
         self._is_closed = True
         if self._owning.is_mine:
             # A signal handler in the middle of a start, which ends itself.

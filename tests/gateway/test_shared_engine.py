@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tempolite import EngineClosed, InvalidArguments, NotADatabase, NotRegistered, SharedEngine, Tempolite
+from tests.embedding.children import in_child
 from tests.engine.waiting import wait_until
 from tests.gateway.conftest import SharedMaker
 from tests.gateway.test_owner_ends import started
@@ -179,6 +180,31 @@ def test_a_member_lives_in_an_event_loop(path: Path) -> None:
             return await (await member.aexecute("a", double, 2))
 
     assert asyncio.run(live()) == 4
+
+
+def test_a_fork_of_a_member_has_no_part_in_it(make_shared: SharedMaker) -> None:
+    """Its calls are refused; its close, which a hook may call at its end, ends nothing and waits for none."""
+    owner = make_shared()
+    owner.execute("a", double, 2).get(timeout=WAIT_S)
+
+    with owner._owning:
+        said = in_child(lambda: forked_life(owner))
+
+    assert said == "['EngineClosed', False]"
+    assert owner.is_owner
+    assert owner.count() == 1
+
+
+def forked_life(member: SharedEngine) -> list[Any]:
+    """What a fork of a member sees of it."""
+    # Another thread's, as it would be.
+    member._owning._inside.clear()
+    member.close()
+    try:
+        member.count()
+    except EngineClosed as error:
+        return [type(error).__name__, member.is_owner]
+    return ["served"]
 
 
 class Member:

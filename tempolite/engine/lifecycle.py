@@ -136,17 +136,20 @@ class Lifecycle(Port):
 
         Unfinished runs stay as they are and go on at the next start. May be called twice, and by a signal
         handler: what it has interrupted, a ``get`` or a ``wait``, ends with ``EngineClosed``. One that has
-        interrupted a start returns at once, and the engine closes as soon as it has started.
+        interrupted a start returns at once, and the engine closes as soon as it has started. A start that
+        stands by for its file ends with ``EngineClosed``.
 
         Args:
             timeout: seconds that running activities get; what still runs then is run again.
         """
         if self._is_forked_copy:
             return
+        # First: a start that stands by for the file, in another thread or under this handler, gives up.
+        self._close_asked_s = timeout
         if self._lifecycle.is_mine:
-            self._close_asked_s = timeout
             return
         with self._lifecycle:
+            self._close_asked_s = None
             if self._phase is Phase.STARTED:
                 self._phase = Phase.CLOSED
                 self._system.close(timeout)
@@ -168,8 +171,13 @@ class Lifecycle(Port):
         await self.aclose()
 
     async def astart(self) -> Self:
-        """Awaitable twin of :meth:`start`."""
-        return await asyncio.to_thread(self.start)
+        """Awaitable twin of :meth:`start`; cancelled while it stands by for the file, it gives up."""
+        try:
+            return await asyncio.to_thread(self.start)
+        except asyncio.CancelledError:
+            if self._phase is Phase.NEW:
+                self._close_asked_s = 0.0
+            raise
 
     async def aclose(self, timeout: float = 30) -> None:
         """Awaitable twin of :meth:`close`."""
@@ -251,7 +259,13 @@ class Lifecycle(Port):
             raise
 
     def _open_file(self) -> DatabaseFile:
-        return DatabaseFile(self._path, LAYOUT, wait_for_lock=self._wait_for_lock)
+        return DatabaseFile(self._path, LAYOUT, may_wait=self._may_wait)
+
+    def _may_wait(self) -> bool:
+        """Whether to stand by for the file, on and on; a close from elsewhere ends that."""
+        if self._close_asked_s is not None:
+            raise EngineClosed("the engine was closed while it stood by for its file")
+        return self._wait_for_lock
 
     def _make_system(self, options: SystemOptions) -> ActorSystem:
         return ActorSystem(self._file, options)

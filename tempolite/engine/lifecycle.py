@@ -7,6 +7,7 @@ import os
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import timedelta
 from enum import Enum
 from typing import Any, Self
@@ -18,7 +19,7 @@ from tempolite.actors.clock import Clock, SystemClock
 from tempolite.actors.database_file import DatabaseFile, run
 from tempolite.actors.futures import Reply
 from tempolite.actors.life_lock import LifeLock
-from tempolite.actors.messages import FunctionRegistered
+from tempolite.actors.messages import AwaitOutcome, FunctionRegistered
 from tempolite.actors.residents import RESIDENTS_MAX
 from tempolite.actors.running_marks import marks_path
 from tempolite.actors.system import ActorSystem
@@ -38,6 +39,7 @@ from tempolite.engine.settings import checked_count, checked_limit, made_watchdo
 from tempolite.errors import (
     EngineClosed,
     EngineCrashed,
+    EngineError,
     QueueNotFound,
     StorageFailed,
     WorkflowNotFound,
@@ -47,6 +49,9 @@ from tempolite.execution.services import SIGNAL_LIMIT, Limits, Services
 from tempolite.registry import Registry
 from tempolite.store import queries
 from tempolite.store.schema import LAYOUT
+
+STRANDING_S = 2.0
+"""So long a start waits until the runs are listed that can't go on; with very many it goes on without."""
 
 
 class Phase(Enum):
@@ -125,6 +130,7 @@ class Lifecycle(Port):
             if self._phase is Phase.NEW:
                 self._start()
                 self._phase = Phase.STARTED
+                self._await_stranded()
                 # Last: who comes in by it is served at once.
                 self._system.open_gateway()
         if self._close_if_asked():
@@ -257,6 +263,14 @@ class Lifecycle(Port):
             self._stop_watchdog()
             self._file.close()
             raise
+
+    def _await_stranded(self) -> None:
+        """Runs of functions that nobody knows are listed so by the time that an engine has started."""
+        strangers = self._runs.of_unknown_functions()
+        with suppress(TimeoutError, EngineError):
+            if strangers:
+                # They are written down in this order.
+                self._system.ask(AwaitOutcome(strangers[-1]), STRANDING_S)
 
     def _open_file(self) -> DatabaseFile:
         return DatabaseFile(self._path, LAYOUT, may_wait=self._may_wait)

@@ -11,7 +11,7 @@ import ctypes
 import os
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -114,7 +114,7 @@ class DatabaseFile:
         path: where, or ``":memory:"``.
         layout: what the file looks like inside.
         vfs: name of an APSW VFS; tests put a disk under it that loses power.
-        wait_for_lock: stand by until the holder ends, instead of refusing.
+        may_wait: while another engine holds the file: whether to stand by on; asked again and again.
         synchronous: SQLite's durability level; anything but FULL loses commits, which a test shows.
 
     Attributes:
@@ -127,7 +127,7 @@ class DatabaseFile:
         layout: Layout,
         *,
         vfs: str | None = None,
-        wait_for_lock: bool = False,
+        may_wait: Callable[[], bool] = bool,
         synchronous: str = "FULL",
     ) -> None:
         check_platform()
@@ -144,7 +144,7 @@ class DatabaseFile:
         self._name = f"file:/tempolite-{uuid.uuid4().hex}?vfs=memdb" if self.is_memory else path
         self._anchor: apsw.Connection | None = None
         try:
-            self._open(wait_for_lock)
+            self._open(may_wait)
         except BaseException:
             self.close()
             raise
@@ -288,7 +288,7 @@ class DatabaseFile:
             forking.close(self._lock_fd)
             self._lock_fd = None
 
-    def _open(self, wait_for_lock: bool) -> None:
+    def _open(self, may_wait: Callable[[], bool]) -> None:
         if self.is_memory:
             # The database lives as long as its last connection.
             self._anchor = self.connect()
@@ -298,7 +298,7 @@ class DatabaseFile:
         was_locked_before = os.path.exists(self.path + LOCK_SUFFIX)
         # The lock first: reading the header of a file that another engine of this process has open would
         # take that engine's locks away.
-        self._lock_fd = take_lock(self.path, wait_for_lock)
+        self._lock_fd = take_lock(self.path, may_wait)
         try:
             check_names(self.path)
             is_new = self._check_header()

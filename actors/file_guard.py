@@ -14,6 +14,8 @@ import fcntl
 import logging
 import os
 import stat
+import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from tempolite.actors import forking
@@ -24,16 +26,30 @@ logger = logging.getLogger("tempolite")
 LOCK_SUFFIX = "-lock"
 WORKERS_SUFFIX = "-workers"
 
+STANDBY_PAUSE_S = 0.02
+"""Between two looks at a lock that somebody else holds."""
 
-def take_lock(path: str, wait: bool) -> int:
+
+def take_lock(path: str, may_wait: Callable[[], bool]) -> int:
     """Takes the sidecar lock; SQLite's own locks can be lost, this one only with the process.
+
+    Args:
+        path: of the database.
+        may_wait: asked again and again while somebody holds it; what it raises ends the wait.
 
     Raises:
         EngineLocked: somebody holds it, and we don't wait.
         StorageFailed: there is no such folder, or it can't be written to.
     """
     while True:
-        fd = _locked(path, wait)
+        try:
+            fd = _locked(path)
+        except EngineLocked:
+            if not may_wait():
+                raise
+            # Looked for again: who sleeps in flock() itself hears of nothing else, of a close for instance.
+            time.sleep(STANDBY_PAUSE_S)
+            continue
         if _leads_to(path + LOCK_SUFFIX, fd):
             break
         # Its holder removed it as it ended: whoever comes now locks another file of that name.
@@ -44,7 +60,7 @@ def take_lock(path: str, wait: bool) -> int:
     return fd
 
 
-def _locked(path: str, wait: bool) -> int:
+def _locked(path: str) -> int:
     try:
         fd = os.open(path + LOCK_SUFFIX, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -53,7 +69,7 @@ def _locked(path: str, wait: bool) -> int:
         raise StorageFailed(f"{path} can't be opened: {why}") from error
     os.fchmod(fd, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
         os.close(fd)

@@ -8,8 +8,8 @@
     │   └── PayloadTooLarge
     ├── EngineError                       the engine can't serve the call
     │   ├── EngineClosed                  not started, closed, or closed while waiting
-    │   │   └── ConnectionLost            a client's engine ended during the call: outcome unknown
-    │   ├── EngineCrashed                 dropped by a test, as SIGKILL would
+    │   │   ├── ConnectionLost            a client's engine ended during the call: outcome unknown
+    │   │   └── EngineCrashed             dropped by a test, as SIGKILL would
     │   ├── Deadlock (RuntimeError)       under a seed: nothing can go on, and somebody waits
     │   ├── EngineLocked                  another engine holds the file
     │   ├── UnsupportedPlatform
@@ -95,7 +95,7 @@ class ConnectionLost(EngineClosed):
     """The engine that a client spoke to ended during the call, which may or may not have taken effect."""
 
 
-class EngineCrashed(EngineError):
+class EngineCrashed(EngineClosed):
     """The engine was dropped by a test, as SIGKILL would have done."""
 
 

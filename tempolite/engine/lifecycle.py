@@ -7,6 +7,7 @@ import os
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import timedelta
 from enum import Enum
 from typing import Any, Self
@@ -18,7 +19,7 @@ from tempolite.actors.clock import Clock, SystemClock
 from tempolite.actors.database_file import DatabaseFile, run
 from tempolite.actors.futures import Reply
 from tempolite.actors.life_lock import LifeLock
-from tempolite.actors.messages import FunctionRegistered
+from tempolite.actors.messages import AwaitOutcome, FunctionRegistered
 from tempolite.actors.residents import RESIDENTS_MAX
 from tempolite.actors.running_marks import marks_path
 from tempolite.actors.system import ActorSystem
@@ -38,6 +39,7 @@ from tempolite.engine.settings import checked_count, checked_limit, made_watchdo
 from tempolite.errors import (
     EngineClosed,
     EngineCrashed,
+    EngineError,
     QueueNotFound,
     StorageFailed,
     WorkflowNotFound,
@@ -47,6 +49,9 @@ from tempolite.execution.services import SIGNAL_LIMIT, Limits, Services
 from tempolite.registry import Registry
 from tempolite.store import queries
 from tempolite.store.schema import LAYOUT
+
+STRANDING_S = 2.0
+"""So long a start waits until the runs are listed that can't go on; with very many it goes on without."""
 
 
 class Phase(Enum):
@@ -125,6 +130,7 @@ class Lifecycle(Port):
             if self._phase is Phase.NEW:
                 self._start()
                 self._phase = Phase.STARTED
+                self._await_stranded()
                 # Last: who comes in by it is served at once.
                 self._system.open_gateway()
         if self._close_if_asked():
@@ -136,17 +142,20 @@ class Lifecycle(Port):
 
         Unfinished runs stay as they are and go on at the next start. May be called twice, and by a signal
         handler: what it has interrupted, a ``get`` or a ``wait``, ends with ``EngineClosed``. One that has
-        interrupted a start returns at once, and the engine closes as soon as it has started.
+        interrupted a start returns at once, and the engine closes as soon as it has started. A start that
+        stands by for its file ends with ``EngineClosed``.
 
         Args:
             timeout: seconds that running activities get; what still runs then is run again.
         """
         if self._is_forked_copy:
             return
+        # First: a start that stands by for the file, in another thread or under this handler, gives up.
+        self._close_asked_s = timeout
         if self._lifecycle.is_mine:
-            self._close_asked_s = timeout
             return
         with self._lifecycle:
+            self._close_asked_s = None
             if self._phase is Phase.STARTED:
                 self._phase = Phase.CLOSED
                 self._system.close(timeout)
@@ -168,8 +177,13 @@ class Lifecycle(Port):
         await self.aclose()
 
     async def astart(self) -> Self:
-        """Awaitable twin of :meth:`start`."""
-        return await asyncio.to_thread(self.start)
+        """Awaitable twin of :meth:`start`; cancelled while it stands by for the file, it gives up."""
+        try:
+            return await asyncio.to_thread(self.start)
+        except asyncio.CancelledError:
+            if self._phase is Phase.NEW:
+                self._close_asked_s = 0.0
+            raise
 
     async def aclose(self, timeout: float = 30) -> None:
         """Awaitable twin of :meth:`close`."""
@@ -250,8 +264,22 @@ class Lifecycle(Port):
             self._file.close()
             raise
 
+    def _await_stranded(self) -> None:
+        """Runs of functions that nobody knows are listed so by the time that an engine has started."""
+        strangers = self._runs.of_unknown_functions()
+        with suppress(TimeoutError, EngineError):
+            if strangers:
+                # They are written down in this order.
+                self._system.ask(AwaitOutcome(strangers[-1]), STRANDING_S)
+
     def _open_file(self) -> DatabaseFile:
-        return DatabaseFile(self._path, LAYOUT, wait_for_lock=self._wait_for_lock)
+        return DatabaseFile(self._path, LAYOUT, may_wait=self._may_wait)
+
+    def _may_wait(self) -> bool:
+        """Whether to stand by for the file, on and on; a close from elsewhere ends that."""
+        if self._close_asked_s is not None:
+            raise EngineClosed("the engine was closed while it stood by for its file")
+        return self._wait_for_lock
 
     def _make_system(self, options: SystemOptions) -> ActorSystem:
         return ActorSystem(self._file, options)

@@ -131,12 +131,18 @@ class RunsInFile(DeletableRuns):
 
     def with_work(self) -> Iterable[WorkflowId]:
         """Workflows that have something to do without a message from outside."""
-        rows = self._rows(queries.WITH_WORK)
-        # Those that only wait have nothing to do, but to be listed as stranded where nobody knows their code.
-        for (function,) in self._rows(queries.WAITING_FUNCTIONS):
-            if self._registry.find(function) is None:
-                rows.extend(self._rows(queries.WAITING_OF, function))
-        return [WorkflowId(workflow) for (workflow,) in rows]
+        # First those that have nothing to do, but to be listed as stranded.
+        rows = [*self.of_unknown_functions(), *(WorkflowId(row[0]) for row in self._rows(queries.WITH_WORK))]
+        return list(dict.fromkeys(rows))
+
+    def of_unknown_functions(self) -> list[WorkflowId]:
+        """Unfinished workflows whose code nobody knows, but those that are listed as stranded already."""
+        return [
+            WorkflowId(workflow)
+            for (function,) in self._rows(queries.UNFINISHED_FUNCTIONS)
+            if self._registry.find(function) is None
+            for (workflow,) in self._rows(queries.UNFINISHED_OF, function)
+        ]
 
     def is_same_function(self, stored: StoredRun, function: str) -> bool:
         """Whether the recorded name and this one mean the same function, by name or alias."""

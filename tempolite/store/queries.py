@@ -109,21 +109,21 @@ SLEEPING = (
 
 IS_KNOWN_SIGNAL = "SELECT 1 FROM signal_ids WHERE workflow = ?1 AND name = ?2 AND dedup = ?3"
 
-# Each function of runs that wait, once: from one to the next within each queue and status.
-WAITING_FUNCTIONS = (
+# Each function of unfinished runs, once: from one to the next within each queue and status.
+UNFINISHED_FUNCTIONS = (
     f"WITH RECURSIVE {_QUEUES}, functions (queue, status, function) AS ("
     " SELECT queue, value, (SELECT min(r.function) FROM runs r WHERE r.finished_at IS NULL"
     " AND r.queue = queues.queue AND r.status = value)"
-    ' FROM queues, json_each(\'["PENDING", "WAITING", "PAUSED"]\') WHERE queue IS NOT NULL'
+    ' FROM queues, json_each(\'["PENDING", "RUNNING", "WAITING", "PAUSED"]\') WHERE queue IS NOT NULL'
     " UNION ALL SELECT f.queue, f.status, (SELECT min(r.function) FROM runs r WHERE r.finished_at IS NULL"
     " AND r.queue = f.queue AND r.status = f.status AND r.function > f.function)"
     " FROM functions f WHERE f.function IS NOT NULL)"
     " SELECT DISTINCT function FROM functions WHERE function IS NOT NULL"
 )
 
-WAITING_OF = (
+UNFINISHED_OF = (
     f"WITH RECURSIVE {_QUEUES} SELECT r.workflow {_UNFINISHED}"
-    " AND r.status IN ('PENDING', 'WAITING', 'PAUSED') AND r.function = ?1 ORDER BY r.ordinal"
+    " AND r.status IN ('PENDING', 'RUNNING', 'WAITING', 'PAUSED') AND r.function = ?1 ORDER BY r.ordinal"
 )
 
 # Its own queue, or that of one of its activities, which its problem names.

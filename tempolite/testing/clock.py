@@ -36,7 +36,7 @@ class TestClock:
         """The time, UTC."""
         return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=self.virtual.now_us())
 
-    def advance(self, span: float | timedelta) -> None:
+    def advance(self, seconds: float | timedelta) -> None:
         """Moves it by seconds or a timedelta; returns when all that fell due was handled.
 
         Activities that are under way get a second of the machine's time to end; one that takes longer is left
@@ -46,11 +46,11 @@ class TestClock:
             InvalidArguments: time doesn't go back.
             TimeoutError: the engines did not come to rest within a minute.
         """
-        seconds = span.total_seconds() if isinstance(span, timedelta) else span
-        is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-        if not is_number or not 0 <= seconds < float("inf"):
-            raise InvalidArguments(f"advance() got {span!r}, expected a timedelta or seconds from 0")
+        span = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
+        is_number = isinstance(span, (int, float)) and not isinstance(span, bool)
+        if not is_number or not 0 <= span < float("inf"):
+            raise InvalidArguments(f"advance() got {seconds!r}, expected a timedelta or seconds from 0")
         if self.order is not None:
-            self.order.run_for(seconds, self.virtual)
+            self.order.run_for(span, self.virtual)
         else:
-            self.stillness.advance(round(seconds * MICROS_PER_S))
+            self.stillness.advance(round(span * MICROS_PER_S))

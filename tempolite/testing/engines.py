@@ -126,7 +126,7 @@ class TestedEngine(Tempolite):
         if self._direction.rehearsal is None:
             return super()._open_file()
         # Whoever is killed here shares this process, which lives on, and so does what it gave to the system.
-        return DatabaseFile(self._path, LAYOUT, wait_for_lock=self._wait_for_lock, synchronous="OFF")
+        return DatabaseFile(self._path, LAYOUT, may_wait=self._may_wait, synchronous="OFF")
 
     def _make_system(self, options: SystemOptions) -> ActorSystem:
         stillness, rehearsal = self._direction.stillness, self._direction.rehearsal

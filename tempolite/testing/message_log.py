@@ -22,7 +22,7 @@ _THREADS = {"tempolite-actors": "worker process", "tempolite-side-effect": "side
 """Names of senders that are no actors but threads of ours."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SentMessage:
     """One message, from one actor to another.
 
@@ -37,9 +37,9 @@ class SentMessage:
 
     sender: str
     receiver: str
-    message: Any = field(compare=False, repr=False)
-    sender_classes: frozenset[str] = field(compare=False, repr=False)
-    receiver_classes: frozenset[str] = field(compare=False, repr=False)
+    message: Any = field(compare=False)
+    sender_classes: frozenset[str] = field(compare=False)
+    receiver_classes: frozenset[str] = field(compare=False)
 
     @property
     def text(self) -> str:
@@ -48,6 +48,9 @@ class SentMessage:
 
     def __str__(self) -> str:
         return f"{self.sender} -> {self.receiver}: {self.text}"
+
+    def __repr__(self) -> str:
+        return f"<SentMessage {self}>"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SentMessage) and str(self) == str(other)

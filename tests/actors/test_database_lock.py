@@ -55,7 +55,7 @@ class Waiter:
         self._thread.start()
 
     def _open(self) -> None:
-        file = DatabaseFile(str(self._path), LAYOUT, wait_for_lock=True)
+        file = DatabaseFile(str(self._path), LAYOUT, may_wait=lambda: True)
         self.opened.set()
         file.close()
 
@@ -244,7 +244,7 @@ def test_who_has_the_file_says_so_in_its_lock(tmp_path: Path) -> None:
 
 def test_a_lock_that_goes_with_its_holder_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-by that had it open takes the one that others find, too."""
-    path, flock, holders = str(tmp_path / "t.db"), fcntl.flock, [take_lock(str(tmp_path / "t.db"), False)]
+    path, flock, holders = str(tmp_path / "t.db"), fcntl.flock, [take_lock(str(tmp_path / "t.db"), bool)]
 
     def wait_for_the_holder(fd: int, how: int) -> None:
         while holders:
@@ -253,10 +253,10 @@ def test_a_lock_that_goes_with_its_holder_is_no_lock(tmp_path: Path, monkeypatch
         flock(fd, how)
 
     monkeypatch.setattr(fcntl, "flock", wait_for_the_holder)
-    lock = take_lock(path, True)
+    lock = take_lock(path, lambda: True)
 
     with pytest.raises(EngineLocked):
-        take_lock(path, False)
+        take_lock(path, bool)
     os.close(lock)
 
 

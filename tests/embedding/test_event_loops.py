@@ -123,6 +123,20 @@ def test_a_loop_goes_round_while_an_engine_starts(path: Path) -> None:
     assert asyncio.run(main()) == 0
 
 
+def test_a_stand_by_can_be_cancelled(path: Path) -> None:
+    """Its thread ends as well, or the loop could not: its holder goes on."""
+    with Tempolite(path, queues=[Queue("default", kind="inline")]) as holder:
+
+        async def main() -> None:
+            engine = Tempolite(path, wait_for_lock=True)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(engine.astart(), 0.1)
+
+        asyncio.run(asyncio.wait_for(main(), WAIT_S))
+
+        assert holder.count() == 0
+
+
 def test_a_loop_goes_round_while_an_engine_closes(make_engine: EngineMaker) -> None:
     """The end of ``async with`` waits for a running activity, and for nothing on the loop."""
     begun, may_end = threading.Event(), threading.Event()

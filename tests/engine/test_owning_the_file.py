@@ -15,7 +15,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from tempolite import EngineLocked, NotADatabase, SchemaTooNew, Tempolite, WorkflowContext
+from tempolite import EngineClosed, EngineLocked, NotADatabase, SchemaTooNew, Tempolite, WorkflowContext
 from tests.engine.conftest import EngineMaker
 
 HOLDER = """
@@ -138,6 +138,44 @@ def test_a_standby_takes_over_from_a_process_that_was_killed(
     assert not thread.is_alive()
     assert second.execute("a", double, 2).get(timeout=10) == 4
     second.close()
+
+
+def test_a_close_ends_the_stand_by(make_engine: EngineMaker, path: Path) -> None:
+    """From another thread: ``start`` raises ``EngineClosed``, and the holder goes on."""
+    holder = make_engine(path)
+    second, told = Tempolite(path, wait_for_lock=True), list[EngineClosed]()
+
+    def stand_by() -> None:
+        try:
+            second.start()
+        except EngineClosed as error:
+            told.append(error)
+
+    thread = threading.Thread(target=stand_by)
+    thread.start()
+    thread.join(0.1)
+    assert thread.is_alive()
+
+    second.close()
+    thread.join(10)
+
+    assert "stood by" in str(told[0])
+    with pytest.raises(EngineClosed):
+        second.start()
+    assert holder.execute("a", double, 2).get(timeout=10) == 4
+
+
+def test_a_signal_handler_ends_the_stand_by(make_engine: EngineMaker, path: Path) -> None:
+    """One that closes the engine, in the thread that is about to start it."""
+    make_engine(path)
+    second = Tempolite(path, wait_for_lock=True)
+    before = signal.signal(signal.SIGUSR1, lambda *_: second.close())
+    threading.Timer(0.1, signal.raise_signal, [signal.SIGUSR1]).start()
+    try:
+        with pytest.raises(EngineClosed, match="stood by"):
+            second.start()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_a_database_that_is_somebody_elses_is_left_untouched(path: Path) -> None:

@@ -57,6 +57,27 @@ def test_a_run_of_an_unknown_function_is_stranded(make_engine: EngineMaker, path
     engine.wait(timeout=10)
 
 
+def test_stranded_runs_are_listed_when_the_engine_has_started(make_engine: EngineMaker, path: Path) -> None:
+    """Whatever they were about, each of them; nobody has to ask twice."""
+
+    def wait(ctx: WorkflowContext) -> str:
+        return ctx.signal("go", str).get()
+
+    engine = make_engine(path)
+    for number in range(20):
+        engine.execute(f"waits-{number}", wait)
+    engine.execute("deferred", workflow(wait, defer=True))
+    engine.execute("paused", wait).pause()
+    engine.wait(timeout=10)
+    engine.close()
+
+    engine = make_engine(path)
+
+    assert [info.status for info in engine.workflows()] == ["STRANDED"] * 22
+    engine.close()
+    assert make_engine(path).count(status="STRANDED") == 22
+
+
 def test_stranding_is_told_once_by_a_warning(
     make_engine: EngineMaker, path: Path, left: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import tempolite.actors
 from tempolite import (
     InvalidArguments,
     Pause,
@@ -62,6 +63,18 @@ def test_actors_are_found_by_name_and_by_class(
     counts = {name: len(actor_system.refs(name)) for name in ("ActivityPool", "SagaCoordinator")}
     assert counts == {"ActivityPool": 2, "SagaCoordinator": 1}
     assert len(actor_system.refs("PersistenceActor")) == 1
+
+
+@pytest.mark.parametrize("name", ["WorkflowActor", "ActivityPool", "SagaCoordinator", "PersistenceActor"])
+def test_classes_of_actors_are_found_where_they_are_looked_for(
+    tempolite_engine: Tempolite, actor_system: TestActorSystem, name: str
+) -> None:
+    """``from tempolite.actors import WorkflowActor``; another name is no attribute."""
+    tempolite_engine.execute("a", listen)
+
+    assert actor_system.refs(getattr(tempolite.actors, name)) == actor_system.refs(name) != []
+    with pytest.raises(AttributeError, match=f"No{name}"):
+        getattr(tempolite.actors, f"No{name}")
 
 
 def test_actors_of_every_open_engine_are_found(

@@ -280,6 +280,13 @@ def test_a_clock_that_comes_too_late_is_refused(
         request.getfixturevalue("tempolite_clock")
 
 
+def test_the_seconds_may_be_named(tempolite_clock: TestClock) -> None:
+    """As they are in the contract."""
+    tempolite_clock.advance(seconds=90)
+
+    assert tempolite_clock.now() == datetime(2026, 1, 1, 0, 1, 30, tzinfo=UTC)
+
+
 def test_an_engine_may_have_a_clock_of_its_own(
     tempolite_clock: TestClock, tempolite_factory: Factory
 ) -> None:

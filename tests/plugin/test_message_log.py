@@ -108,6 +108,7 @@ def test_the_log_is_a_list(actor_system: TestActorSystem, tempolite_factory: Fac
     assert log != log[1:]
     assert log[1] in log
     assert str(log).splitlines() == [str(sent) for sent in log]
+    assert repr(log[0]) == f"<SentMessage {log[0]}>"
 
 
 def test_the_log_can_be_asked_for_actors_and_types(

@@ -74,7 +74,11 @@ def _locked(path: str) -> int:
         holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
         os.close(fd)
         pid = int(holder) if holder.isdigit() else None
-        raise EngineLocked(f"{path} is in use by another engine, process {pid or 'unknown'}", pid) from None
+        raise EngineLocked(
+            f"{path} is in use by another engine, process {pid or 'unknown'}; speak to it through "
+            "Tempolite.connect, or have all processes use Tempolite.shared",
+            pid,
+        ) from None
     except BaseException:
         os.close(fd)
         raise

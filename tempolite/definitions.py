@@ -247,7 +247,10 @@ def callable_part(target: Any) -> Any:
     run = getattr(target, "run", None)
     if callable(run):
         return run.fn if isinstance(run, Declared) else run
-    raise InvalidArguments(f"{target!r} is not callable and has no method `run`")
+    raise InvalidArguments(
+        f"{target!r} is not callable and has no method `run`; pass the function itself, not called, and "
+        "where the call takes a name, the name before it"
+    )
 
 
 def _made(kind: type[Options], options: Mapping[str, Any]) -> Options:

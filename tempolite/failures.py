@@ -6,6 +6,7 @@ looked for by name among types that are known here, and made by its built-in bas
 
 from __future__ import annotations
 
+import os
 import traceback
 from types import TracebackType
 from typing import Any
@@ -43,6 +44,9 @@ TRACEBACK_MAX = 50_000
 
 TREE_BYTES_MAX = 2**20
 """Arguments or attributes larger than that count as not storable."""
+
+OWN_FILES = os.path.dirname(__file__) + os.sep
+"""At the end of a traceback they say nothing to whoever called us."""
 
 _CONTEXT = BaseException.__dict__["__context__"]
 _SUPPRESS = BaseException.__dict__["__suppress_context__"]
@@ -164,10 +168,23 @@ def _traceback_text(error: BaseException, skip_frames: int) -> str:
         for _ in range(skip_frames):
             if trace is not None and trace.tb_next is not None:
                 trace = trace.tb_next
-        lines = traceback.TracebackException(type(error), error, trace, compact=True).format()
-        return _clean("".join(lines), TRACEBACK_MAX)
+        made = traceback.TracebackException(type(error), error, trace, compact=True)
+        if _is_on_purpose(error):
+            while len(made.stack) > 1 and made.stack[-1].filename.startswith(OWN_FILES):
+                made.stack.pop()
+        return _clean("".join(made.format()), TRACEBACK_MAX)
     except BaseException:
         return _clean(f"{type_name(type(error))}: {_message(error)}\n", TRACEBACK_MAX)
+
+
+def _is_on_purpose(error: BaseException) -> bool:
+    """Whether our code raises it as it should: an error of ours, or one that came from elsewhere."""
+    link: BaseException | None = error
+    for _ in range(CAUSES_MAX):
+        if issubclass(type(link), TempoliteError | RemoteTraceback):
+            return True
+        link = None if link is None else cause_of(link)
+    return False
 
 
 def _clean(text: str, length_max: int) -> str:

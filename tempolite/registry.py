@@ -95,7 +95,11 @@ def function_name(function: Any) -> str:
 
 def unknown_function(name: str, *, call: str = "tp.register(fn)") -> str:
     """Why a run is stranded, and the remedy; ``call`` is the call that makes it known."""
-    return (
+    remedy = (
         f"function {name!r} is not known to this engine; pass it in Tempolite(workflows=[...]), call "
         f"{call}, or import the module where it is decorated with @workflow"
     )
+    if not name.startswith("__main__:"):
+        return remedy
+    # The same function has another name where its file is imported, and has been passed in vain.
+    return f"{remedy}; it was recorded by a script: elsewhere it needs @workflow(name={name!r})"

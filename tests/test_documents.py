@@ -14,6 +14,7 @@ from tempolite.core.status import ALLOWED, Status
 from tempolite.store.schema import LAYOUT
 
 ROOT = Path(__file__).parents[1]
+LINE_MAX = 120
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -58,6 +59,28 @@ def test_every_link_into_the_project_leads_somewhere(path: Path) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_no_line_of_a_document_is_too_long_for_a_screen(path: Path) -> None:
+    """Rows of tables can't be broken."""
+    lines = enumerate(path.read_text("utf-8").splitlines(), start=1)
+
+    assert not [number for number, line in lines if len(line) > LINE_MAX and not line.startswith("|")]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_to_a_heading_finds_it(path: Path) -> None:
+    """As GitHub makes anchors of headings."""
+    links = re.findall(r"\]\(([^):#]*)#([^)]+)\)", path.read_text("utf-8"))
+
+    missing = [
+        (page, anchor)
+        for page, anchor in links
+        if anchor not in anchors(path.parent / page if page else path)
+    ]
+
+    assert not missing
+
+
 def test_the_documented_transitions_are_those_of_the_code() -> None:
     """The table in docs/architecture.md is drawn from ``ALLOWED``."""
     rows = re.findall(r"^\| `([A-Z]+)` \| (.+) \|$", document("docs/architecture.md"), re.MULTILINE)
@@ -97,6 +120,12 @@ def document(path: str) -> str:
 def section(text: str, heading: str) -> str:
     """What stands under a heading, up to the next one."""
     return text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def anchors(path: Path) -> set[str]:
+    """What links to the headings of a document end in."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def fenced_blocks(text: str, language: str) -> list[str]:

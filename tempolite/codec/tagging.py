@@ -8,7 +8,7 @@ tags them (``text_is_checked``).
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -62,6 +62,8 @@ class Refused(Exception):
         remedy = self.remedy
         if remedy is REMEDY:
             remedy = getattr(type(culprit), REMEDY_ATTRIBUTE, REMEDY)
+        if isinstance(culprit, Coroutine):
+            remedy = "await it, and pass the value"
         return f"{path}: {display_name(culprit)} {self.reason}; {remedy}"
 
 

@@ -353,7 +353,8 @@ class Lifecycle(Port):
         if self._failure is not None:
             raise self._failure
         if self._phase is not Phase.STARTED:
-            raise EngineClosed(f"the engine is {self._phase.value}")
+            hint = "; use it in a `with` block, or call start()" if self._phase is Phase.NEW else ""
+            raise EngineClosed(f"the engine is {self._phase.value}{hint}")
 
     def _ask(self, message: Any, timeout: float | None) -> Any:
         """Asks the directory; when the engine ends meanwhile, says how."""

@@ -75,6 +75,12 @@ class Event:
     at: datetime
     payload: dict[str, Any]
 
+    def __str__(self) -> str:
+        step = f" {self.step!r}" if self.step else ""
+        attempt = f", attempt {self.attempt}" if self.attempt > 1 else ""
+        at = self.at.isoformat(" ", "milliseconds")
+        return f"{at} {self.workflow!r}, run {self.run}: {self.type}{step}{attempt} {self.payload}"
+
 
 @dataclass(frozen=True, slots=True)
 class QueueInfo:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tempolite.actors.messages import Commit
@@ -51,7 +51,7 @@ class CrashedRun:
         recorded: what that commit recorded.
     """
 
-    engine: TestedEngine
+    engine: TestedEngine = field(repr=False)
     commit: int
     recorded: str
 

@@ -80,7 +80,9 @@ def tempolite_engines(
 ) -> Iterator[Engines]:
     """What the other fixtures make engines with; one for each test."""
     from tempolite.testing.engines import Engines
+    from tempolite.testing.hidden_frames import hide_own_frames
 
+    hide_own_frames()
     # Whatever their order in the test's signature: the first engine has to know.
     clock = request.getfixturevalue("tempolite_clock") if "tempolite_clock" in request.fixturenames else None
     engines = Engines(

@@ -244,7 +244,7 @@ def test_a_forked_child_does_not_get_its_parents_file(make_engine: EngineMaker, 
         return "it got the file"
 
     assert in_child(take).startswith(
-        f"EngineLocked: {path} is in use by another engine, process {os.getpid()}"
+        f"EngineLocked: {path} is in use by another engine, process {os.getpid()}; speak to it through"
     )
     (ready_r, ready_w), (go_r, go_w) = os.pipe(), os.pipe()
     said: list[str] = []

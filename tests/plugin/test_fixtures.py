@@ -273,3 +273,31 @@ def test_coroutines_are_tested_with_the_same_fixtures(project: Project) -> None:
     )
 
     outcome.assert_outcomes(passed=2)
+
+
+def test_a_failed_call_is_shown_at_the_line_of_the_test(project: Project) -> None:
+    """Not in the middle of the engine; a fault of the engine's own is shown with its place."""
+    result = project(
+        """
+        from tempolite import Queue
+
+        def divide(ctx):
+            return ctx.side_effect("divide", lambda: 1 / 0).get()
+
+        def test_a_step_fails(tempolite_engine):
+            tempolite_engine.execute("a", divide).get()
+
+        def test_a_call_is_wrong(tempolite_engine):
+            tempolite_engine.execute(5, divide)
+
+        def test_the_engine_is_at_fault(tempolite_engine, monkeypatch):
+            monkeypatch.setattr("tempolite.engine.running.Running._start_request", lambda *_: 1 // 0)
+            tempolite_engine.execute("a", divide)
+        """
+    )
+
+    result.stdout.fnmatch_lines(
+        ["test_project.py:7: ZeroDivisionError", "test_project.py:10: InvalidArguments"]
+    )
+    result.stdout.fnmatch_lines(["*running.py:*: in execute"])
+    result.stdout.no_fnmatch_line("*handle.py:*")

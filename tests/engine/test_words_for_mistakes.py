@@ -1,0 +1,96 @@
+"""What a newcomer gets wrong is answered with the way that is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tempolite import (
+    AsyncWorkflowContext,
+    EngineClosed,
+    InvalidArguments,
+    NotStorable,
+    Queue,
+    Tempolite,
+    WorkflowContext,
+)
+from tempolite.registry import unknown_function
+from tests.engine.conftest import EngineMaker
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def without_a_name(ctx: WorkflowContext) -> Any:
+    return ctx.activity(double, 4).get()  # type: ignore[call-overload]
+
+
+def already_called(ctx: WorkflowContext) -> Any:
+    return ctx.activity("double", double(4)).get()  # type: ignore[call-overload]
+
+
+async def not_awaited(ctx: AsyncWorkflowContext) -> Any:
+    return ctx.activity("double", double, 4).get(timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("fn", "kind", "words"),
+    [
+        (without_a_name, InvalidArguments, "pass the function itself.*the name before it"),
+        (already_called, InvalidArguments, "8 is not callable.*pass the function itself, not called"),
+        (not_awaited, NotStorable, "coroutine can't be stored; await it"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+def test_a_wrong_call_is_told_the_right_one(
+    make_engine: EngineMaker, fn: Callable[..., Any], kind: type[Exception], words: str
+) -> None:
+    """The message says what to write."""
+    engine = make_engine(queues=[Queue("default", kind="inline")])
+
+    with pytest.raises(kind, match=words):
+        engine.execute("a", fn).get(timeout=10)
+
+
+def test_an_engine_that_was_not_started_says_how() -> None:
+    """Both ways."""
+    with pytest.raises(EngineClosed, match=r"not started; use it in a `with` block, or call start\(\)"):
+        Tempolite().execute("a", without_a_name)
+
+
+def test_a_function_of_a_script_is_told_to_get_a_name() -> None:
+    """Where its file is imported it has another one, so passing it is not enough."""
+    assert "@workflow(name='__main__:order')" in unknown_function("__main__:order")
+    assert "by a script" not in unknown_function("shop:order")
+
+
+def test_an_event_reads_as_a_line(make_engine: EngineMaker) -> None:
+    """When, whose, what, which step."""
+    engine = make_engine(queues=[Queue("default", kind="inline")])
+
+    def order(ctx: WorkflowContext) -> int:
+        return ctx.activity("double", double, 4).get()
+
+    engine.execute("order-1", order).get(timeout=10)
+
+    lines = [str(event) for event in engine.history("order-1")]
+    assert " 'order-1', run 1: ActivityCompleted 'double' {'result': 8}" in lines[2]
+    assert lines[2].startswith(engine.history("order-1")[2].at.isoformat(" ", "milliseconds"))
+
+
+def test_a_traceback_ends_where_the_users_code_does(make_engine: EngineMaker) -> None:
+    """Neither a step's error nor a refused call shows the way through the engine."""
+    engine = make_engine(queues=[Queue("default", kind="inline")])
+
+    def divide(ctx: WorkflowContext) -> Any:
+        return ctx.activity("divide", lambda: 1 / 0).get()
+
+    for fn, kind in ((divide, ZeroDivisionError), (without_a_name, InvalidArguments)):
+        with pytest.raises(kind) as caught:
+            engine.execute(fn.__name__, fn).get(timeout=10)
+        assert "test_words_for_mistakes.py" in str(caught.value.__cause__)
+        assert "infos.py" not in str(caught.value.__cause__)
+        assert "definitions.py" not in str(caught.value.__cause__)

@@ -178,10 +178,11 @@ class WorkflowCall(Described):
                 f"{self.name}: a workflow's first parameter is its context, `ctx: WorkflowContext`"
             )
 
-    def run_created(self, args: msgspec.Raw, **more: Any) -> RunCreated:
+    def run_created(self, workflow: str, args: msgspec.Raw, **more: Any) -> RunCreated:
         """The first event of a run of this function, as its options of today say.
 
         Args:
+            workflow: the run's id.
             args: the encoded arguments.
             more: fields of the event that the options don't know: ``seed``, ``run_group``, a child's parent;
                 they win over the options.
@@ -196,7 +197,7 @@ class WorkflowCall(Described):
             "deferred": options.defer,
             "versions": dict(options.versions),
         }
-        return RunCreated(args=args, **(fields | more))
+        return RunCreated(workflow=workflow, args=args, **(fields | more))
 
 
 def activity_call(target: Any) -> ActivityCall:

@@ -49,6 +49,8 @@ def optional_value(encoded: bytes) -> msgspec.Raw:
 class RunCreated(Body, frozen=True):
     """The run exists: everything that its code may depend on."""
 
+    workflow: str
+    """The id that it goes by: the rest of the stream names only itself."""
     function: str
     args: msgspec.Raw
     seed: int

@@ -163,11 +163,12 @@ class RemoteEngine(Controlling, Running, Scheduling, Following):
         workflow = checked_id(id) or made_up_id(time.time_ns() // 1_000, os.urandom(DRAWN_BYTES))
         if isinstance(fn, str):
             payload = msgspec.Raw(self._services.encode_call(args, kwargs))
-            return StartRun(WorkflowId(workflow), RunCreated(function=fn, args=payload, seed=0))
+            created = RunCreated(workflow=workflow, function=fn, args=payload, seed=0)
+            return StartRun(WorkflowId(workflow), created)
         call = self._registry.add(fn)
         call.shape.check(call.name, args, kwargs)
         payload = msgspec.Raw(self._services.encode_call(args, kwargs))
-        return StartRun(WorkflowId(workflow), call.run_created(payload, seed=0), code=call)
+        return StartRun(WorkflowId(workflow), call.run_created(workflow, payload, seed=0), code=call)
 
     def _schedule_request(
         self, name: str, timing: Timing, fn: Any, args: tuple[Any, ...], policies: tuple[Overlap, Catchup]

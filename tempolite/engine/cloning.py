@@ -82,6 +82,7 @@ class Cloning(Running, InProcess):
         """The same beginning for a workflow of its own: a root, that starts at once."""
         self._check_queue(created.queue)
         return RunCreated(
+            workflow=workflow,
             function=created.function,
             args=created.args,
             queue=created.queue,

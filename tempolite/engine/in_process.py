@@ -48,7 +48,8 @@ class InProcess(Lifecycle):
         self._check_queue(call.options.queue or DEFAULT_QUEUE)
         payload = self._services.encode_call(args, kwargs)
         workflow = given or self._new_id()
-        created = call.run_created(msgspec.Raw(payload), seed=self._services.new_seed(), run_group=workflow)
+        seed = self._services.new_seed()
+        created = call.run_created(workflow, msgspec.Raw(payload), seed=seed, run_group=workflow)
         return StartRun(WorkflowId(workflow), created, is_made_up=id is None, code=call)
 
     def _new_id(self) -> str:

@@ -84,7 +84,7 @@ class SchedulesInFile:
             NotRegistered, QueueNotFound: the function, or its queue, is not known.
         """
         call, workflow = self._call_of(state.spec.function), state.run_id(due_us)
-        created = call.run_created(state.spec.args, seed=self._new_seed(), run_group=workflow)
+        created = call.run_created(workflow, state.spec.args, seed=self._new_seed(), run_group=workflow)
         return StartRun(workflow, created, code=call)
 
     def _call_of(self, function: str) -> WorkflowCall:

@@ -163,6 +163,7 @@ class Serving:
         self._checked(call, question.args)
         options = {} if question.options is None else msgspec.structs.asdict(question.options)
         created = call.run_created(
+            question.workflow,
             msgspec.Raw(question.args),
             seed=self._engine.services.new_seed(),
             run_group=question.workflow,

@@ -111,6 +111,7 @@ class Children:
         """Asks for the child; a second time is harmless, it is known by its id."""
         options, mine = call.options, self._log.state.created
         created = call.run_created(
+            step.child,
             msgspec.Raw(step.args),
             function=step.function,
             seed=self._services.new_seed(),

@@ -75,6 +75,7 @@ class RunLog:
         """Time goes on; the first turn of a new run records that it exists."""
         self.now_us = max(now_us, self.state.last_at)
         if self.state.seq == 0:
+            assert self.state.created.workflow == self.workflow, "a run is created under its own id"
             self.record(self.state.created)
             if self.state.created.parent is not None:
                 self.write((statements.SPAWNED, (self.workflow,)))

@@ -181,7 +181,7 @@ class DirectoryBench:
 def start_of(workflow: str, function: str = "f", **fields: Any) -> StartRun:
     """The wish for a run; fields are those of the wish or of the run, ``parent`` makes it a child's."""
     of_start = {name: fields.pop(name) for name in ("must_be_new", "times", "is_made_up") if name in fields}
-    created = RunCreated(function=function, args=msgspec.Raw(b"[[],{}]"), seed=1, **fields)
+    created = RunCreated(workflow=workflow, function=function, args=msgspec.Raw(b"[[],{}]"), seed=1, **fields)
     starter = WorkflowId(created.parent) if created.parent else None
     return StartRun(WorkflowId(workflow), created, starter, **of_start)
 

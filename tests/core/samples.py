@@ -24,6 +24,7 @@ FAILURE = Failure(
 )
 
 CREATED = events.RunCreated(
+    workflow="order-1",
     function="shop.orders:process",
     args=msgspec.Raw(b'[[{"id":"order-1"}],{}]'),
     seed=2**63,

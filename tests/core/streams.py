@@ -19,9 +19,11 @@ TICK_US = 10
 FAILURE = Failure(type_name="m:E", message="no")
 NOTHING = msgspec.Raw(b"null")
 
-CREATED = events.RunCreated(function="m:f", args=msgspec.Raw(b"[[],{}]"), seed=7)
-DEFERRED = events.RunCreated(function="m:f", args=msgspec.Raw(b"[[],{}]"), seed=7, deferred=True)
-HELD = events.RunCreated(function="m:f", args=msgspec.Raw(b"[[],{}]"), seed=7, held=True)
+CREATED = events.RunCreated(workflow="run", function="m:f", args=msgspec.Raw(b"[[],{}]"), seed=7)
+DEFERRED = events.RunCreated(
+    workflow="run", function="m:f", args=msgspec.Raw(b"[[],{}]"), seed=7, deferred=True
+)
+HELD = events.RunCreated(workflow="run", function="m:f", args=msgspec.Raw(b"[[],{}]"), seed=7, held=True)
 SCHEDULED = events.ActivityScheduled("m:a", msgspec.Raw(b"[[1],{}]"), "default")
 CHILD = events.ChildScheduled("run/child", "m:g", msgspec.Raw(b"[[2],{}]"))
 COMPLETED = events.ActivityCompleted(msgspec.Raw(b"41"))

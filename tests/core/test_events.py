@@ -109,9 +109,9 @@ def test_the_union_and_the_table_name_the_same_kinds() -> None:
 
 def test_fields_at_their_default_are_not_written() -> None:
     """Histories hold what was said, and old ones are read with today's defaults."""
-    plain = events.RunCreated(function="m:f", args=msgspec.Raw(b"[[],{}]"), seed=1)
+    plain = events.RunCreated(workflow="run", function="m:f", args=msgspec.Raw(b"[[],{}]"), seed=1)
 
-    assert encode_body(plain) == b'{"function":"m:f","args":[[],{}],"seed":1}'
+    assert encode_body(plain) == b'{"workflow":"run","function":"m:f","args":[[],{}],"seed":1}'
     assert decode_body("RunCreated", encode_body(plain)) == plain
     assert plain.queue == DEFAULT_QUEUE
     assert plain.retry == RetrySpec()

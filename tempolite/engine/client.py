@@ -32,7 +32,6 @@ from tempolite.engine.flat_values import full
 from tempolite.engine.following import Following
 from tempolite.engine.in_process import InProcess
 from tempolite.engine.keeping import Keeping
-from tempolite.engine.lifecycle import Lifecycle
 from tempolite.engine.looking import Looking
 from tempolite.engine.questions import call_of, is_repeatable, question_of
 from tempolite.engine.queueing import Queueing
@@ -129,7 +128,7 @@ class RemoteEngine(Controlling, Running, Scheduling, Following):
     fork, afork = remote(Cloning.fork), twin(Cloning.fork)
     replay, areplay = remote(Replaying.replay), twin(Replaying.replay)
     _backup, _abackup = remote(Keeping.backup), twin(Keeping.backup)
-    get_row = remote(Lifecycle.get_row)
+    get_row = remote(InProcess.get_row)
     share_done = remote(Looking.share_done)
     stored_end = remote(InProcess.stored_end)
     events_page = remote(InProcess.events_page)

@@ -19,7 +19,7 @@ from tempolite.core.status import Status
 from tempolite.engine.lifecycle import Lifecycle
 from tempolite.engine.listing import Event, ScheduleRow, event_of
 from tempolite.engine.settings import checked_id
-from tempolite.errors import InvalidArguments
+from tempolite.errors import InvalidArguments, WorkflowNotFound
 from tempolite.store import queries
 
 EVENTS_PER_PAGE = 500
@@ -29,6 +29,20 @@ PAGE_BYTES_MAX = 16 * 2**20
 
 class InProcess(Lifecycle):
     """Answers from the file and from the actors."""
+
+    def encode_call_of(self, workflow: str, args: tuple[Any, ...]) -> bytes:
+        """Arguments for a workflow's function; refused where they don't fit."""
+        call = self._registry.find(self.get_row(workflow).function)
+        if call is not None:
+            call.shape.check(call.name, args, {})
+        return self._services.encode_call(args, {})
+
+    def get_row(self, workflow: str) -> queries.RunRow:
+        """A workflow's latest run, as last committed."""
+        rows = self._rows(queries.RUN, (workflow,))
+        if not rows:
+            raise WorkflowNotFound(f"no workflow {workflow!r}")
+        return msgspec.convert(rows[0], queries.RunRow)
 
     def stored_end(self, workflow: str) -> RunEnded | None:
         """What who has no patience is told: the outcome that is there."""

@@ -12,8 +12,6 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any, Self
 
-import msgspec
-
 from tempolite.activity_runner import INTERPRETER, ActivityRunner
 from tempolite.actors.clock import Clock, SystemClock
 from tempolite.actors.database_file import DatabaseFile, run
@@ -42,12 +40,10 @@ from tempolite.errors import (
     EngineError,
     QueueNotFound,
     StorageFailed,
-    WorkflowNotFound,
 )
 from tempolite.execution.runner import BASES
 from tempolite.execution.services import SIGNAL_LIMIT, Limits, Services
 from tempolite.registry import Registry
-from tempolite.store import queries
 from tempolite.store.schema import LAYOUT
 
 STRANDING_S = 2.0
@@ -383,20 +379,6 @@ class Lifecycle(Port):
     def services(self) -> Services:
         """What executions, and those who speak to them, need of the engine."""
         return self._services
-
-    def encode_call_of(self, workflow: str, args: tuple[Any, ...]) -> bytes:
-        """Arguments for a workflow's function; refused where they don't fit."""
-        call = self._registry.find(self.get_row(workflow).function)
-        if call is not None:
-            call.shape.check(call.name, args, {})
-        return self._services.encode_call(args, {})
-
-    def get_row(self, workflow: str) -> queries.RunRow:
-        """A workflow's latest run, as last committed."""
-        rows = self._rows(queries.RUN, (workflow,))
-        if not rows:
-            raise WorkflowNotFound(f"no workflow {workflow!r}")
-        return msgspec.convert(rows[0], queries.RunRow)
 
     def _rows(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         self._check_started()

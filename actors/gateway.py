@@ -130,6 +130,10 @@ class GatewayActor(Actor):
                 os.unlink(control_socket.socket_path(self._database))
         self._close_door()
 
+    def finish_calls(self, timeout_s: float) -> None:
+        """Waits for the calls under way, after ``end_visits``; from outside, so that they are answered."""
+        self._threads.shut_down(timeout_s)
+
     def close(self) -> None:
         """Ends every connection, once it has been told what the socket takes; in the actors' thread."""
         self._is_ending = True

@@ -304,10 +304,10 @@ class ActorSystem:
             try:
                 self._dispatcher.wait(reply, max(0.0, deadline_s - self._options.clock.monotonic_s()))
             except pykka.Timeout:
-                logger.warning(
-                    "activities still run after %g s; they are ended and will run again", timeout_s
-                )
+                logger.warning("activities still run after %g s; they are ended, and run again", timeout_s)
                 break
+        if self.gateway is not None:
+            self.gateway.finish_calls(max(0.0, deadline_s - self._options.clock.monotonic_s()))
         # What the last results led to is committed; the third round answers the second one's turns.
         for _ in range(2):
             self._perform(lambda: None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 logger = logging.getLogger("tempolite")
@@ -45,14 +46,15 @@ class ThreadsOnDemand:
             self._start(thread)
 
     def shut_down(self, timeout_s: float) -> None:
-        """Lets the threads end after what they are doing."""
+        """Lets the threads end after what they are doing, and waits for that so long."""
+        deadline_s = time.monotonic() + timeout_s
         with self._lock:
             self._is_ending = True
             threads = list(self._threads)
         for _ in threads:
             self._work.put(None)
         for thread in threads:
-            thread.join(timeout_s)
+            thread.join(max(0.0, deadline_s - time.monotonic()))
 
     def _start(self, thread: threading.Thread) -> None:
         try:

@@ -144,7 +144,7 @@ class Lifecycle(Port):
         Args:
             timeout: seconds that running activities get; what still runs then is run again.
         """
-        if self._is_forked_copy:
+        if not self.is_of_this_process:
             return
         # First: a start that stands by for the file, in another thread or under this handler, gives up.
         self._close_asked_s = timeout
@@ -323,21 +323,16 @@ class Lifecycle(Port):
 
     @property
     def is_of_this_process(self) -> bool:
-        """Whether the host did not fork meanwhile."""
-        return not self._is_forked_copy
-
-    @property
-    def _is_forked_copy(self) -> bool:
-        """Whether the host forked: the engine's threads are in the other process, and so is the file."""
-        return self._pid is not None and self._pid != os.getpid()
+        """Where the host has forked, the engine's threads and its file are in the other process."""
+        return self._pid is None or self._pid == os.getpid()
 
     @property
     def _was_closed(self) -> bool:
         """Whether it has ended, here, and by ``close``."""
-        return self._failure is None and not self._is_forked_copy
+        return self._failure is None and self.is_of_this_process
 
     def _check_not_forked(self) -> None:
-        if self._is_forked_copy:
+        if not self.is_of_this_process:
             raise EngineClosed(
                 f"this engine belongs to process {self._pid}, and this is a fork of it, process "
                 f"{os.getpid()}: a file has one engine; make one on another file, or speak to this one "

@@ -198,6 +198,35 @@ def test_what_is_asked_while_the_owner_closes_is_for_the_next_one(
     assert second.get("a").get(timeout=WAIT_S) == [1]
 
 
+def test_a_closing_owner_answers_the_calls_that_it_has_begun(
+    make_engine: EngineMaker, make_client: ClientMaker, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as there is time: they run in threads of its own, and none of these may be left."""
+    owner = make_engine(path, workflows=KNOWN)
+    client = make_client(patience=WAIT_S)
+    begun, going_on, real = threading.Event(), threading.Event(), owner._file.copy_to
+
+    def copy_to(to: str) -> None:
+        begun.set()
+        going_on.wait(WAIT_S)
+        real(to)
+
+    monkeypatch.setattr(owner._file, "copy_to", copy_to)
+    calling, ends = started(lambda: client.backup(path.with_name("copy.db")))
+    begun.wait(WAIT_S)
+    closing, _ = started(lambda: owner.close(WAIT_S))
+    gateway = owner._system.gateway
+    assert gateway is not None
+    wait_until(lambda: gateway._threads._is_ending)
+    going_on.set()
+    closing.join(WAIT_S)
+
+    assert not [each for each in threading.enumerate() if each.name == "tempolite-gateway"]
+    calling.join(WAIT_S)
+    assert ends == [None]
+    assert path.with_name("copy.db").exists()
+
+
 def test_a_log_is_followed_from_one_owner_to_the_next(
     make_engine: EngineMaker, make_client: ClientMaker, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

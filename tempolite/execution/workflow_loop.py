@@ -93,7 +93,6 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             task = self._tasks.pop()
             if task.done():
                 continue
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
             coroutine: Any = task.get_coro()
             try:
                 # What it asks of its context in a ``finally`` block is refused, as it should be.
@@ -152,6 +151,8 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
         task = _NumberedTask(coro, loop=self, number=self._next_number(), **options)
+        # A run that is put away, or dropped with its engine, leaves its tasks where they are: no news.
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
         if len(self._tasks) > TASKS_KEPT:
             self._tasks = [known for known in self._tasks if not known.done()]
         self._tasks.append(task)

@@ -175,7 +175,8 @@ class Engines:
     def __init__(
         self, settings: Mapping[str, Any], new_path: Callable[[], str], clock: TestClock | None = None
     ) -> None:
-        self.settings = dict(settings)
+        # Not a copy: a test may change what its fixture gave it until it makes the engine.
+        self.settings = settings
         self.made: list[TestedEngine] = []
         self.before_start: list[Callable[[TestedEngine], None]] = []
         self.direction = Direction(Stillness() if clock is None else clock.stillness)

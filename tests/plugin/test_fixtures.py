@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -243,6 +244,15 @@ def test_tests_run_side_by_side_on_many_processes(project: Project) -> None:
     )
 
     outcome.assert_outcomes(passed=6)
+
+
+def test_settings_count_from_the_moment_an_engine_is_made(
+    tempolite_factory: Factory, tempolite_settings: dict[str, Any]
+) -> None:
+    """A test may change the dict that it has asked for, too."""
+    tempolite_settings["queues"] = [Queue("gpu", kind="inline")]
+
+    assert tempolite_factory().queue("gpu").kind == "inline"
 
 
 def test_coroutines_are_tested_with_the_same_fixtures(project: Project) -> None:

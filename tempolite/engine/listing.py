@@ -79,7 +79,11 @@ class Event:
         step = f" {self.step!r}" if self.step else ""
         attempt = f", attempt {self.attempt}" if self.attempt > 1 else ""
         at = self.at.isoformat(" ", "milliseconds")
-        return f"{at} {self.workflow!r}, run {self.run}: {self.type}{step}{attempt} {self.payload}"
+        said = self.payload
+        if failure := said.get("failure"):
+            # Its traceback has lines of its own.
+            said = {**said, "failure": f"{failure['type_name']}: {failure['message']}"}
+        return f"{at} {self.workflow!r}, run {self.run}: {self.type}{step}{attempt} {said}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,10 @@ class ReplayReport:
 
     def __str__(self) -> str:
         bad = len(self.mismatches)
-        lines = [f"{bad} of {self.runs} recorded runs don't go as recorded ({self.in_flight} were in flight)"]
+        how_many = (
+            f"{bad} of {self.runs} recorded runs don't go" if bad else f"all {self.runs} recorded runs go"
+        )
+        lines = [f"{how_many} as recorded ({self.in_flight} were in flight)"]
         lines += [f"  {mismatch}" for mismatch in self.mismatches[:SHOWN_MAX]]
         if bad > SHOWN_MAX:
             lines.append(f"  and {bad - SHOWN_MAX} more")

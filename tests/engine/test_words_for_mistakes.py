@@ -81,6 +81,23 @@ def test_an_event_reads_as_a_line(make_engine: EngineMaker) -> None:
     assert lines[2].startswith(engine.history("order-1")[2].at.isoformat(" ", "milliseconds"))
 
 
+def test_a_failure_is_one_line_of_the_log(make_engine: EngineMaker) -> None:
+    """Its type and its message; the traceback is in the payload."""
+    engine = make_engine(queues=[Queue("default", kind="inline")])
+
+    def divide(ctx: WorkflowContext) -> Any:
+        return ctx.activity("divide", lambda: 1 / 0).get()
+
+    with pytest.raises(ZeroDivisionError):
+        engine.execute("a", divide).get(timeout=10)
+
+    failed = engine.history("a")[2]
+    assert str(failed).endswith(
+        "ActivityFailed 'divide' {'failure': 'builtins:ZeroDivisionError: division by zero'}"
+    )
+    assert "Traceback" in failed.payload["failure"]["traceback"]
+
+
 def test_a_traceback_ends_where_the_users_code_does(make_engine: EngineMaker) -> None:
     """Neither a step's error nor a refused call shows the way through the engine."""
     engine = make_engine(queues=[Queue("default", kind="inline")])

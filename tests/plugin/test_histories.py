@@ -144,6 +144,7 @@ def test_code_that_did_not_change_goes_as_recorded(production: TestedEngine, fil
     assert count == 6
     assert report == ReplayReport(6, 2, ())
     assert report.ok
+    assert str(report) == "all 6 recorded runs go as recorded (2 were in flight)"
     assert len(list(production.events())) == events
 
 

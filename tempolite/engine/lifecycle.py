@@ -33,7 +33,13 @@ from tempolite.engine.port import Port
 from tempolite.engine.run_store import RunsInFile
 from tempolite.engine.schedule_store import SchedulesInFile
 from tempolite.engine.serving import Serving
-from tempolite.engine.settings import checked_count, checked_limit, made_watchdog, with_default
+from tempolite.engine.settings import (
+    checked_count,
+    checked_limit,
+    checked_several,
+    made_watchdog,
+    with_default,
+)
 from tempolite.errors import (
     EngineClosed,
     EngineCrashed,
@@ -105,7 +111,7 @@ class Lifecycle(Port):
         self._file: DatabaseFile
         self._runs: RunsInFile
         self._schedules: SchedulesInFile
-        for function in workflows:
+        for function in checked_several("workflows", workflows):
             self._registry.add(function)
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────────────

@@ -88,12 +88,23 @@ def with_default(queues: Iterable[Queue]) -> dict[str, Queue]:
         InvalidArguments: two have the same name, or one is none.
     """
     chosen: dict[str, Queue] = {}
-    for queue in queues:
+    for queue in checked_several("queues", queues):
         if checked_queue(queue).name in chosen:
             raise InvalidArguments(f"queues holds two queues named {queue.name!r}")
         chosen[queue.name] = queue
     chosen.setdefault(DEFAULT_QUEUE, Queue(DEFAULT_QUEUE))
     return chosen
+
+
+def checked_several(name: str, items: Any) -> Iterable[Any]:
+    """What can be gone through: a setting takes several, also where there is only one.
+
+    Raises:
+        InvalidArguments: it can't be.
+    """
+    if not isinstance(items, Iterable):
+        raise InvalidArguments(f"{name} is {items!r}, expected several: [{items!r}]")
+    return items
 
 
 def checked_id(id: Any) -> str | None:

@@ -61,6 +61,15 @@ def test_an_engine_that_was_not_started_says_how() -> None:
         Tempolite().execute("a", without_a_name)
 
 
+@pytest.mark.parametrize("settings", [{"queues": Queue("gpu")}, {"workflows": already_called}])
+def test_one_where_several_are_expected_is_told(settings: dict[str, Any]) -> None:
+    """A queue or a function by itself belongs in a list."""
+    (name,) = settings
+
+    with pytest.raises(InvalidArguments, match=rf"{name} is .*, expected several: \["):
+        Tempolite(**settings)
+
+
 def test_a_function_of_a_script_is_told_to_get_a_name() -> None:
     """Where its file is imported it has another one, so passing it is not enough."""
     assert "@workflow(name='__main__:order')" in unknown_function("__main__:order")

@@ -105,10 +105,12 @@ class RunState(msgspec.Struct):
                 self._begin_attempt(entry, is_asked_for=body.reason == "resume")
             case events.RunCompleted():
                 self.finished, self.result = Status.COMPLETED, bytes(body.result)
+                # Who is over stands in no line; nor below.
+                self.is_held = False
             case events.RunFailed():
-                self.finished, self.failure = Status.FAILED, body.failure
+                self.finished, self.failure, self.is_held = Status.FAILED, body.failure, False
             case events.RunCancelled():
-                self.finished, self.failure = Status.CANCELLED, body.failure
+                self.finished, self.failure, self.is_held = Status.CANCELLED, body.failure, False
             case events.RunContinued():
                 self.finished, self.is_continued = Status.COMPLETED, True
             case events.RunStuck():
@@ -295,6 +297,17 @@ def _is_time_out(step: StepRecord, outcome: Outcome) -> bool:
     return step.kind is StepKind.TIMEOUT or (step.kind is StepKind.CONDITION and outcome.result == b"false")
 
 
+def opened(first: Entry) -> RunState:
+    """The state of a run before the entry that creates it.
+
+    Raises:
+        ValueError: another entry is the first.
+    """
+    if not isinstance(first.body, events.RunCreated):
+        raise ValueError(f"the stream begins with {type(first.body).__name__}, not with RunCreated")
+    return RunState(first.body)
+
+
 def fold(entries: Iterable[Entry]) -> RunState:
     """The state that a stream's entries, in order, add up to.
 
@@ -304,9 +317,7 @@ def fold(entries: Iterable[Entry]) -> RunState:
     state: RunState | None = None
     for entry in entries:
         if state is None:
-            if not isinstance(entry.body, events.RunCreated):
-                raise ValueError(f"the stream begins with {type(entry.body).__name__}, not with RunCreated")
-            state = RunState(entry.body)
+            state = opened(entry)
         state.apply(entry)
     if state is None:
         raise ValueError("the stream is empty")

@@ -96,6 +96,21 @@ def test_roots_begin_in_order_and_higher_priority_first(
     assert effects.lines() == ["9.3", "5.1", "5.4", "0.0", "0.2"]
 
 
+def test_a_run_that_ended_in_line_takes_nobodys_place(make_engine: EngineMaker, on_file: Home) -> None:
+    """Cancelled before it began; the next engine gives its place to those that are there."""
+    engine = make_engine(**on_file, queues=ONE, workflows=[listening, factorial])
+    engine.execute("first", listening)
+    engine.execute("second", listening)
+    engine.cancel("second")
+    engine.signal("first", "go")
+    engine.get("first").get(timeout=WAIT_S)
+    engine.close()
+
+    again = make_engine(**on_file, queues=ONE, workflows=[listening, factorial])
+
+    assert again.execute("third", factorial, 1).get(timeout=WAIT_S) == 1
+
+
 def test_a_deferred_child_begins_when_somebody_says_so(make_engine: EngineMaker, home: Home) -> None:
     """The parent goes on without it, and gets its result if it asks."""
     engine = make_engine(**home)

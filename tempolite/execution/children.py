@@ -94,6 +94,9 @@ class Children:
         if message.parent_stream != self._log.stream:
             # Of a child that an earlier run of this id left behind.
             return
+        if message.failure is not None or step.schedulings:
+            # It may never have been: the id was taken. Or it was asked for once more while it was under way.
+            self._log.write((statements.SPAWNED, (message.child, self._log.stream)))
         if message.failure is not None or message.cancelled:
             failure = message.failure or events.CANCELLED_FAILURE
             self._log.record(events.ChildFailed(failure, message.cancelled), step.key)

@@ -81,6 +81,7 @@ class Ending:
         if policy.allows(failure, used):
             retry_at = log.now_us + round(policy.delay_s(used, self._services.draw()) * 1e6)
             log.record(events.RunAttemptFailed(failure, retry_at), attempt=attempt)
+            log.drop_timeouts()
             execution.wait_for_retry()
         else:
             log.record(events.RunFailed(failure), attempt=attempt)
@@ -187,6 +188,7 @@ class Ending:
         log, state, created = self._log, self._log.state, self._execution.created
         log.ended = RunEnded(log.workflow, status, state.result, state.failure)
         if created.parent is not None and created.parent_step is not None:
+            log.owes_parent = True
             step = StepKey(created.parent_step)
             is_cancelled = status is Status.CANCELLED
             outcome = ChildEnded(

@@ -342,7 +342,7 @@ class Execution(Parts):
 
     def _take_try_again(self, times: int) -> None:
         """A parent asks for its failed child; asked again after a restart, it counts once."""
-        self.log.write((statements.SPAWNED, (self.workflow,)))
+        self.log.write((statements.SPAWNED, (self.workflow, self.created.parent_stream)))
         finished = self.log.state.finished
         if finished not in (Status.FAILED, Status.CANCELLED):
             return

@@ -29,6 +29,7 @@ from tempolite.core.events import AnyBody, Entry
 from tempolite.core.history import RunState
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
 from tempolite.core.status import Status
+from tempolite.core.step_records import StepKind
 from tempolite.errors import NonDeterminismError
 from tempolite.store import statements
 from tempolite.store.statements import Latest
@@ -54,6 +55,7 @@ class RunLog:
         ended: set when the run is over, or can't go on.
         actor: gets the answers to what the outbox asks for.
         is_sealed: the code is only looked at: what is not recorded can't be asked for any more.
+        owes_parent: its outcome was sent to its parent, and may not have come there.
     """
 
     actor: pykka.ActorRef[Any]
@@ -67,6 +69,7 @@ class RunLog:
         self.in_flight: dict[StepKey, str] = {}
         self.ended: RunEnded | None = None
         self.is_sealed = False
+        self.owes_parent = written is not None and written.owes_parent
         self._writes: list[Write] = []
         self._outbox: list[Outgoing] = []
         self._written = written
@@ -78,7 +81,7 @@ class RunLog:
             assert self.state.created.workflow == self.workflow, "a run is created under its own id"
             self.record(self.state.created)
             if self.state.created.parent is not None:
-                self.write((statements.SPAWNED, (self.workflow,)))
+                self.write((statements.SPAWNED, (self.workflow, self.state.created.parent_stream)))
 
     def record(self, body: AnyBody, step: StepKey = RUN_STEP, attempt: int = 1) -> None:
         """Makes it true.
@@ -129,6 +132,14 @@ class RunLog:
             for timer in self.state.open_timers:
                 self.send(CancelTimer(self.workflow, timer.key))
             self.send(CancelTimer(self.workflow, RUN_STEP))
+
+    def drop_timeouts(self) -> None:
+        """The attempt of the code that waited no longer than that is over; the next one has its own."""
+        if self.state.timers_open:
+            for timer in self.state.open_timers:
+                if timer.kind is StepKind.TIMEOUT:
+                    self.clear_timer(timer.key)
+                    self.send(CancelTimer(self.workflow, timer.key))
 
     def set_timer(self, key: StepKey, due_us: int) -> None:
         """Wakes the run at that time, in memory or not; the row lies in the same commit."""
@@ -196,7 +207,7 @@ class RunLog:
             self.status(),
             state.last_at if is_finished else None,
             self.ended.problem if self.ended is not None else "",
-            is_finished and not state.is_continued and state.created.parent is not None,
+            is_finished and self.owes_parent,
             state.is_held,
         )
 

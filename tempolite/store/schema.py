@@ -78,10 +78,12 @@ _CREATE = (
     "CREATE INDEX runs_held ON runs (queue) WHERE is_held = 1",
     # An index of the truth: children that a run asked for, until the child's own stream says that it exists
     # (or tries again). After a crash between the two commits the parent is brought to life and asks again.
+    # Two runs may ask for the same id: only one gets it, and the other one is told.
     """
     CREATE TABLE spawns (
-        child      TEXT    PRIMARY KEY,
-        stream     INTEGER NOT NULL
+        child      TEXT    NOT NULL,
+        stream     INTEGER NOT NULL,
+        PRIMARY KEY (child, stream)
     ) STRICT, WITHOUT ROWID
     """,
     # An index of the truth: `dedup` of each signal that had one, for all runs of a workflow.

@@ -22,12 +22,34 @@ INSERT_EVENT = Statement(
     is_stamped=True,
 )
 
+RUN_COLUMNS = (
+    "stream",
+    "workflow",
+    "run",
+    "ordinal",
+    "function",
+    "queue",
+    "status",
+    "parent",
+    "parent_step",
+    "bond",
+    "run_group",
+    "priority",
+    "retried_from",
+    "forked_from",
+    "created_at",
+    "finished_at",
+    "problem",
+    "owes_parent",
+    "is_held",
+    "parent_stream",
+)
+"""As :func:`insert_run` gives them; the others are at their default in a new row."""
+
 INSERT_RUN = Statement(
     "insert run",
-    "INSERT INTO runs (stream, workflow, run, ordinal, function, queue, status, parent, parent_step,"
-    " bond, run_group, priority, retried_from, forked_from, created_at, finished_at, problem, owes_parent,"
-    " is_held, parent_stream) VALUES",
-    columns=20,
+    f"INSERT INTO runs ({', '.join(RUN_COLUMNS)}) VALUES",
+    columns=len(RUN_COLUMNS),
     rank=1,
     is_insert=True,
 )
@@ -93,20 +115,21 @@ CLEAR_TIMERS = Statement(
     rank=6,
 )
 
+SPAWNED = Statement(
+    "spawned",
+    # The child's stream speaks for itself now, or the parent's says what became of it. Before the next: a
+    # parent may ask for a child once more in the turn in which it hears of its end.
+    "DELETE FROM spawns WHERE child = ?1 AND stream = ?2",
+    columns=2,
+    rank=7,
+)
+
 SPAWN = Statement(
     "spawn",
     "INSERT OR REPLACE INTO spawns (child, stream) VALUES",
     columns=2,
-    rank=7,
-    is_insert=True,
-)
-
-SPAWNED = Statement(
-    "spawned",
-    # The child's stream speaks for itself now.
-    "DELETE FROM spawns WHERE child = ?1",
-    columns=1,
     rank=8,
+    is_insert=True,
 )
 
 NOTE_SIGNAL = Statement(
@@ -117,11 +140,14 @@ NOTE_SIGNAL = Statement(
     is_insert=True,
 )
 
+SCHEDULE_COLUMNS = ("name", "stream", "seq", "function", "next_due", "is_paused", "state")
+"""As :func:`put_schedule` gives them."""
+
 PUT_SCHEDULE = Statement(
     "put schedule",
     # In the batch of the events that it follows from, so the row is never ahead of them or behind.
-    "INSERT OR REPLACE INTO schedules (name, stream, seq, function, next_due, is_paused, state) VALUES",
-    columns=7,
+    f"INSERT OR REPLACE INTO schedules ({', '.join(SCHEDULE_COLUMNS)}) VALUES",
+    columns=len(SCHEDULE_COLUMNS),
     rank=10,
     is_insert=True,
 )

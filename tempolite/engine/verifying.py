@@ -14,14 +14,13 @@ import msgspec
 
 from tempolite.actors.database_file import DatabaseFile
 from tempolite.actors.persistence import DIGEST_SIZE
-from tempolite.core import schedule
 from tempolite.core.engine_events import ENGINE_STREAM
-from tempolite.core.events import Entry, RunCreated, decode_body
-from tempolite.core.history import RunState
+from tempolite.core.events import Entry, decode_body
 from tempolite.core.identifiers import StepKey
 from tempolite.core.schedule_events import SCHEDULE_BODIES, ScheduleEntry, decode_schedule_body
-from tempolite.core.status import FINISHED, Status
 from tempolite.store import checking
+from tempolite.store.rebuilding import Rebuilding, Row, RunFold, rebuilt_schedule
+from tempolite.store.statements import SCHEDULE_COLUMNS
 
 PROBLEMS_MAX = 1_000
 """More are not listed: somebody has to look at the file anyway."""
@@ -65,36 +64,46 @@ def _pages(ask: Ask) -> Iterator[str]:
             yield f"SQLite: {text}"
 
 
-# ── events ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── events, and what is made from them ──────────────────────────────────────────────────────────────────
 
 
 def _streams(ask: Ask) -> Iterator[str]:
+    """Each stream by itself, and each row that follows from it; then what lies between them."""
+    rebuilding = Rebuilding()
     for stream, rows in itertools.groupby(ask(checking.EVENTS), key=lambda row: row[0]):
         name = _name_of(ask, stream)
-        entries: list[AnyEntry] = []
-        problems = list(_events(name, stream, rows, entries))
+        events: list[tuple[int, AnyEntry]] = []
+        problems = list(_events(name, stream, rows, events))
         yield from problems
         if problems or stream == ENGINE_STREAM:
             continue
-        if isinstance(entries[0], ScheduleEntry):
-            yield from _schedule(ask, stream, entries)
+        if isinstance(events[0][1], ScheduleEntry):
+            yield from _schedule(ask, stream, [entry for _, entry in events])
         else:
-            yield from _history(ask, name, stream, entries)
+            yield from _run(ask, name, stream, events, rebuilding)
+    for workflow in rebuilding.unfollowed():
+        yield f"workflow {workflow!r} continued in another run, which is missing"
+    yield from _spawns(ask, rebuilding.spawns())
 
 
 def _name_of(ask: Ask, stream: int) -> str:
     if stream == ENGINE_STREAM:
         return "the engine's own events"
-    workflow = next((row[0] for row in ask(checking.NAME_OF, (stream,))), None)
-    return f"stream {stream}" if workflow is None else f"workflow {workflow!r}"
+    row = _row(ask, checking.RUN_ROW, checking.ALL_RUN_COLUMNS, stream)
+    return f"stream {stream}" if row is None else f"workflow {row['workflow']!r}"
+
+
+def _row(ask: Ask, sql: str, columns: tuple[str, ...], stream: int) -> Row | None:
+    row = next(ask(sql, (stream,)), None)
+    return None if row is None else dict(zip(columns, row, strict=True))
 
 
 def _events(
-    name: str, stream: int, rows: Iterable[tuple[Any, ...]], entries: list[AnyEntry]
+    name: str, stream: int, rows: Iterable[tuple[Any, ...]], events: list[tuple[int, AnyEntry]]
 ) -> Iterator[str]:
     """What is wrong with a stream's rows; those that are right become entries."""
     expected = 1
-    for _, seq, type_name, step, attempt, payload, at, check in rows:
+    for _, position, seq, type_name, step, attempt, payload, at, check in rows:
         if seq != expected:
             yield f"{name}: event {expected} is missing, the next one is {seq}"
         expected = seq + 1
@@ -103,9 +112,11 @@ def _events(
             yield f"{where} was changed: its checksum is another one"
         elif stream != ENGINE_STREAM:
             try:
-                entries.append(_entry(seq, type_name.decode(), step.decode(), attempt, payload, at))
+                entry = _entry(seq, type_name.decode(), step.decode(), attempt, payload, at)
             except (KeyError, msgspec.DecodeError) as error:
                 yield f"{where} can't be read: {type(error).__name__}: {error}"
+            else:
+                events.append((position, entry))
 
 
 def _entry(seq: int, type_name: str, step: str, attempt: int, payload: bytes, at: int) -> AnyEntry:
@@ -116,72 +127,74 @@ def _entry(seq: int, type_name: str, step: str, attempt: int, payload: bytes, at
 
 def _schedule(ask: Ask, stream: int, entries: list[AnyEntry]) -> Iterator[str]:
     """Whether a schedule is stored as its events say; one that was deleted has no row."""
-    state: schedule.ScheduleState | None = None
-    for entry in entries:
-        if not isinstance(entry, ScheduleEntry):
-            yield f"stream {stream}: {type(entry.body).__name__} stands among the events of a schedule"
-            return
-        try:
-            state = schedule.apply(state, entry.body)
-        except (AssertionError, ValueError) as error:
-            yield f"schedule in stream {stream}: event {entry.seq} does not follow from its history: {error}"
-            return
-    row = next(ask(checking.SCHEDULE_ROW, (stream,)), None)
-    stored = None if row is None else msgspec.json.decode(row[1], type=schedule.ScheduleState)
-    if stored != state:
-        name = row[0] if row is not None else state.name if state is not None else ""
-        yield f"schedule {name!r}: its row is not what its events say"
-
-
-def _history(ask: Ask, name: str, stream: int, entries: list[AnyEntry]) -> Iterator[str]:
-    """Whether the events follow from each other, and the run's row from them."""
-    first = entries[0]
-    if not isinstance(first.body, RunCreated):
-        yield f"{name}: its history begins with {type(first.body).__name__}, not with RunCreated"
+    of_schedule = [entry for entry in entries if isinstance(entry, ScheduleEntry)]
+    if len(of_schedule) < len(entries):
+        yield f"stream {stream}: an event of a run stands among those of a schedule"
         return
-    state, finished_at = RunState(first.body), None
-    for entry in entries:
+    try:
+        expected = rebuilt_schedule(stream, of_schedule)
+    except (AssertionError, ValueError) as error:
+        yield f"schedule in stream {stream}: its events do not follow from each other: {error}"
+        return
+    stored = _row(ask, checking.SCHEDULE_ROW, SCHEDULE_COLUMNS, stream)
+    if stored == expected:
+        return
+    name = (stored or expected or {})["name"]
+    if stored is None or expected is None:
+        yield f"schedule {name!r}: it has {'no' if stored is None else 'a'} row, its events say otherwise"
+        return
+    wrong = [column for column in SCHEDULE_COLUMNS if stored[column] != expected[column]]
+    yield f"schedule {name!r}: in its row {', '.join(wrong)} is not what its events say"
+
+
+def _run(
+    ask: Ask, name: str, stream: int, events: list[tuple[int, AnyEntry]], rebuilding: Rebuilding
+) -> Iterator[str]:
+    """Whether the events follow from each other, and the run's rows from them."""
+    fold = RunFold(stream)
+    for position, entry in events:
         try:
             assert isinstance(entry, Entry), "it is an event of a schedule"
-            state.apply(entry)
+            fold.take(position, entry)
         except (AssertionError, KeyError, ValueError) as error:
             yield f"{name}: event {entry.seq} does not follow from its history: {error}"
             return
-        if not state.is_finished:
-            finished_at = None
-        elif finished_at is None:
-            finished_at = entry.at
-    expected = checking.expected_columns(state.created, first.at, finished_at)
-    yield from _row(ask, name, stream, expected, state.finished)
-
-
-def _row(
-    ask: Ask, name: str, stream: int, expected: checking.RunColumns, finished: Status | None
-) -> Iterator[str]:
-    row = next(ask(checking.RUN_ROW, (stream,)), None)
-    if row is None:
+    expected = rebuilding.add(fold)
+    stored = _row(ask, checking.RUN_ROW, checking.ALL_RUN_COLUMNS, stream)
+    if stored is None:
         yield f"{name} has events and no row in runs"
         return
-    *columns, status = row
-    for difference in expected.differences(tuple(columns)):
+    for difference in expected.differences(stored):
         yield f"{name}: in its row {difference}"
-    allowed = (finished,) if finished is not None else set(Status) - FINISHED
-    if status not in allowed:
-        yield f"{name}: in its row status is {status!r}, its events say {finished or 'unfinished'}"
+    timers: dict[str, int] = dict(ask(checking.TIMERS_OF, (stream,)))
+    for key in sorted(timers.keys() | expected.timers.keys()):
+        if timers.get(key) != (due := expected.timers.get(key)):
+            yield f"{name}: timer {key!r} is due at {timers.get(key)}, its events say {due}"
+    if expected.is_latest:
+        found = frozenset(ask(checking.SIGNAL_IDS_OF, (fold.state.created.workflow,)))
+        for pair in sorted(found ^ expected.signal_ids):
+            yield f"{name}: signal {pair} is {'' if pair in found else 'not '}known, its events say otherwise"
 
 
-# ── what is made from them ──────────────────────────────────────────────────────────────────────────────
+def _spawns(ask: Ask, expected: dict[tuple[str, int], bool]) -> Iterator[str]:
+    """Whether the children that may not exist yet are known."""
+    found = set(ask(checking.SPAWNS))
+    for child, stream in sorted(found - expected.keys()):
+        yield f"child {child!r} of stream {stream} is thought to be missing, it is not"
+    for child, stream in sorted(key for key, must in expected.items() if must and key not in found):
+        yield f"child {child!r} of stream {stream} is missing, and not known to be"
 
 
 def _indexes(ask: Ask) -> Iterator[str]:
+    """Rows that no event leads to."""
     for workflow, run in ask(checking.RUNS_WITHOUT_EVENTS):
         yield f"workflow {workflow!r}: run {run} has a row and no events"
     for (name,) in ask(checking.SCHEDULES_WITHOUT_EVENTS):
         yield f"schedule {name!r} has a row and no events"
     for key, stream in ask(checking.TIMERS_WITHOUT_RUN):
         yield f"timer {key!r} belongs to stream {stream}, which has no run"
-    for (workflow,) in ask(checking.WRONG_LATEST):
-        yield f"workflow {workflow!r}: not exactly its last run is marked as the latest"
+    for (workflow,) in ask(checking.SIGNAL_IDS_WITHOUT_RUN):
+        yield f"workflow {workflow!r} has signals that are known, and no run"
 
 
 def _chain(ask: Ask) -> Iterator[str]:

@@ -157,14 +157,14 @@ def test_every_flipped_bit_in_a_payload_is_found(make_engine: EngineMaker, path:
         ("UPDATE events SET step = 'other' WHERE type = 'ActivityScheduled'", "was changed"),
         ("UPDATE events SET type = 'RunFailed' WHERE type = 'RunCompleted'", "was changed"),
         ("DELETE FROM events WHERE seq = 2", "event 2 is missing"),
-        ("DELETE FROM events WHERE type = 'RunCompleted'", "its events say unfinished"),
+        ("DELETE FROM events WHERE type = 'RunCompleted'", "its events say RUNNING or STRANDED or WAITING"),
         ("DELETE FROM events WHERE stream = 1", "has a row and no events"),
         ("DELETE FROM runs WHERE stream = 1", "has events and no row"),
-        ("UPDATE runs SET status = 'RUNNING' WHERE stream = 1", "its events say COMPLETED"),
-        ("UPDATE runs SET status = 'SOLD' WHERE stream = 1", "its events say COMPLETED"),
+        ("UPDATE runs SET status = 'RUNNING' WHERE stream = 1", "its events say 'COMPLETED'"),
+        ("UPDATE runs SET status = 'SOLD' WHERE stream = 1", "its events say 'COMPLETED'"),
         ("UPDATE runs SET queue = 'other' WHERE stream = 1", "queue is 'other'"),
         ("UPDATE runs SET finished_at = finished_at + 1 WHERE stream = 1", "finished_at is"),
-        ("UPDATE runs SET is_latest = 0 WHERE stream = 1", "marked as the latest"),
+        ("UPDATE runs SET is_latest = 0 WHERE stream = 1", "is_latest is 0"),
         ("INSERT INTO timers VALUES (99, 'retry', 1)", "belongs to stream 99"),
         ("UPDATE engine SET chain = zeroblob(16)", "chain of"),
     ],
@@ -194,7 +194,7 @@ def test_schedules_are_checked_too(make_engine: EngineMaker, path: Path) -> None
         report = again.verify()
 
     assert sound.problems == ()
-    assert report.problems == ("schedule 'daily': its row is not what its events say",)
+    assert report.problems == ("schedule 'daily': in its row state is not what its events say",)
 
 
 def test_rows_that_went_without_a_trace_break_the_chain(filled: Path) -> None:

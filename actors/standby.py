@@ -12,6 +12,7 @@ PAUSE_MIN_S = 0.02
 PAUSE_MAX_S = 1.0
 """Between two tries, while an old owner is going and a new one not yet there."""
 END_S = 60.0
+WAKING_S = 1.0
 
 
 class Standby:
@@ -33,13 +34,17 @@ class Standby:
         with self._lock:
             self._is_wanted = True
             if self._thread is None and not self._is_ending.is_set():
-                self._thread = threading.Thread(target=self._run, name="tempolite-standby", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="tempolite-standby", daemon=True)
+                # Told of only once it runs: who closes joins it. Its first look waits for our lock.
+                thread.start()
+                self._thread = thread
 
     def close(self) -> None:
         """No more tries; returns when the one under way is over."""
         self._is_ending.set()
-        # Without the lock, which a signal handler that closes may have interrupted somebody in.
+        # Who is waking one is let finish; bounded, for a signal handler that closes may have interrupted it.
+        if self._lock.acquire(timeout=WAKING_S):
+            self._lock.release()
         if (thread := self._thread) is not None:
             thread.join(END_S)
 

@@ -128,6 +128,7 @@ class RunLog:
             self.send(ToQueue(queue, CancelActivities(self.workflow)))
         self.in_flight.clear()
         if self.state.timers_open or self.state.created.timeout_s is not None:
+            self._unwrite_timers()
             self.write((statements.CLEAR_TIMERS, (self.stream,)))
             for timer in self.state.open_timers:
                 self.send(CancelTimer(self.workflow, timer.key))
@@ -143,12 +144,24 @@ class RunLog:
 
     def set_timer(self, key: StepKey, due_us: int) -> None:
         """Wakes the run at that time, in memory or not; the row lies in the same commit."""
+        self._unwrite_timers(key)
         self.write((statements.SET_TIMER, (self.stream, key, due_us)))
         self.send(SetTimer(self.workflow, key, due_us, TimerDue(key), is_durable=True))
 
     def clear_timer(self, key: StepKey) -> None:
         """It has fired, or is of no use any more."""
+        self._unwrite_timers(key)
         self.write((statements.CLEAR_TIMER, (self.stream, key)))
+
+    def _unwrite_timers(self, key: StepKey | None = None) -> None:
+        """What this turn has said of a timer, or of all, counts no more: a later word comes.
+
+        A batch executes each kind of statement at once, not in the order in which a turn wrote them.
+        """
+        kinds = (statements.SET_TIMER, statements.CLEAR_TIMER)
+        self._writes = [
+            write for write in self._writes if write[0] not in kinds or key not in (None, write[1][1])
+        ]
 
     def in_flight_before(self, mail: list[Any], queues: dict[StepKey, str | None]) -> dict[StepKey, str]:
         """What was under way when this turn began: not what it was to send, but what its mail tells of.

@@ -110,9 +110,10 @@ CLEAR_TIMER = Statement(
 
 CLEAR_TIMERS = Statement(
     "clear timers",
+    # Before those that are set: a run that ends and is resumed in one turn keeps these.
     "DELETE FROM timers WHERE stream = ?1",
     columns=1,
-    rank=6,
+    rank=3,
 )
 
 SPAWNED = Statement(

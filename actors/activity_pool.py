@@ -59,9 +59,9 @@ class ActivityPool(AttemptsUnderWay):
     def on_run_activity(self, message: RunActivity) -> None:
         """Queues an attempt; it begins when a worker has room."""
         job = message.job
-        attempt = Attempt(next(self._job_ids), job)
+        attempt = Attempt.at(next(self._job_ids), job)
         if self._marks.has_counts:
-            ends = self._marks.unclean_ends(job.attempt_key)
+            ends = self._marks.unclean_ends(job.attempt_key())
             if ends >= UNCLEAN_ENDS_MAX:
                 attempt.tell_quarantine(ends)
                 return
@@ -69,7 +69,7 @@ class ActivityPool(AttemptsUnderWay):
             left_s = (job.deadline_at - self.dispatcher.clock.now_us()) / 1e6
             attempt.deadline_s = self._now_s() + left_s
             self._set_alarm(attempt)
-        if job.needs_clearance:
+        if job.terms.once:
             self._clearances.settle(job)
         if job.is_cleared:
             self._waiting.add_again(attempt)
@@ -191,7 +191,7 @@ class ActivityPool(AttemptsUnderWay):
 
     def _give(self, seat: Seat, attempt: Attempt) -> None:
         seat.add(attempt, self._durations)
-        attempt.mark = self._marks.claim(attempt.job.attempt_key)
+        attempt.mark = self._marks.claim(attempt.job.attempt_key())
         try:
             seat.worker.run(attempt.job_id, attempt.job, attempt.mark)
         except Exception as error:

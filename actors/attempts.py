@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import msgspec
 from msgspec import structs
 
@@ -25,6 +27,8 @@ class Attempt(msgspec.Struct, eq=False):
     Attributes:
         job_id: the pool's number of it.
         job: what is to be run.
+        is_alone: nothing else may run in its worker.
+        needs_clearance: the run must record first that it starts.
         mark: which mark says that it runs.
         started_s: when it seemed to begin; None while it waits.
         counts_from_s: from when its time counts.
@@ -38,6 +42,8 @@ class Attempt(msgspec.Struct, eq=False):
 
     job_id: int
     job: ActivityJob
+    is_alone: bool = False
+    needs_clearance: bool = False
     mark: int = NO_MARK
     started_s: float | None = None
     counts_from_s: float | None = None
@@ -49,26 +55,21 @@ class Attempt(msgspec.Struct, eq=False):
     progress: tuple[float, float | None] | None = None
     expired: str = ""
     is_cancelled: bool = False
-    needs_alone: bool = False
     is_revoking: bool = False
 
-    @property
-    def is_alone(self) -> bool:
-        """Whether nothing else may run in its worker."""
-        return self.job.alone or self.needs_alone
-
-    @property
-    def needs_clearance(self) -> bool:
-        """Whether the run must record first that it starts."""
-        return self.job.needs_clearance and not self.job.is_cleared
+    @classmethod
+    def at(cls, job_id: int, job: ActivityJob) -> Self:
+        """An attempt at this job."""
+        terms = job.terms
+        return cls(job_id, job, terms.alone or job.is_suspect, terms.once and not job.is_cleared)
 
     def begin(self, from_s: float, began_at: int | None) -> None:
         """Its time counts from then on; ``began_at`` where it said so itself."""
         self.counts_from_s = self.beat_s = from_s
         if began_at is not None and self.began_at is None:
             self.began_at = began_at
-            if self.job.deadline_s is not None and self.deadline_s is None:
-                self.deadline_s = from_s + self.job.deadline_s
+            if self.job.terms.deadline_s is not None and self.deadline_s is None:
+                self.deadline_s = from_s + self.job.terms.deadline_s
 
     def reset(self) -> None:
         """It was given back, and begins anew with its next worker; all its attempts' time goes on."""
@@ -84,17 +85,17 @@ class Attempt(msgspec.Struct, eq=False):
 
     def limits(self) -> list[tuple[float, str]]:
         """When it has had its time, and what that is called."""
-        found = []
+        found, terms = [], self.job.terms
         if self.deadline_s is not None:
             found.append((self.deadline_s, DEADLINE_TYPE))
         if self.counts_from_s is not None:
-            if self.job.timeout_s is not None:
-                found.append((self.counts_from_s + self.job.timeout_s, TIMEOUT_TYPE))
-            if self.job.heartbeat_timeout_s is not None:
-                found.append((self.beat_s + self.job.heartbeat_timeout_s, HEARTBEAT_TYPE))
-            if self.deadline_s is None and self.job.deadline_s is not None:
+            if terms.timeout_s is not None:
+                found.append((self.counts_from_s + terms.timeout_s, TIMEOUT_TYPE))
+            if terms.heartbeat_timeout_s is not None:
+                found.append((self.beat_s + terms.heartbeat_timeout_s, HEARTBEAT_TYPE))
+            if self.deadline_s is None and terms.deadline_s is not None:
                 # It has not said that it begins: this guards a worker that never gets to it.
-                found.append((self.counts_from_s + self.job.deadline_s, DEADLINE_TYPE))
+                found.append((self.counts_from_s + terms.deadline_s, DEADLINE_TYPE))
         return found
 
     def due_by(self, now_s: float) -> str:
@@ -131,10 +132,10 @@ class Attempt(msgspec.Struct, eq=False):
 
     def tell_expired(self) -> None:
         """It has had its time."""
-        number, job = self.job.attempt, self.job
+        number, terms = self.job.attempt, self.job.terms
         text = {
-            TIMEOUT_TYPE: f"attempt {number} ran longer than {job.timeout_s} s",
-            HEARTBEAT_TYPE: f"attempt {number} gave no heartbeat within {job.heartbeat_timeout_s} s",
+            TIMEOUT_TYPE: f"attempt {number} ran longer than {terms.timeout_s} s",
+            HEARTBEAT_TYPE: f"attempt {number} gave no heartbeat within {terms.heartbeat_timeout_s} s",
             DEADLINE_TYPE: f"it was not done by its deadline, in attempt {number}",
         }[self.expired]
         failure = failure_of(None, text, self.expired)

@@ -168,7 +168,7 @@ class AttemptsUnderWay(Actor):
             case frames.Exhausted():
                 seat.is_retiring = True
                 if (attempt := self._take(seat, frame)) is not None:
-                    attempt.tell_loss(f"memory limit of {attempt.job.memory_limit} bytes")
+                    attempt.tell_loss(f"memory limit of {attempt.job.terms.memory_limit} bytes")
             case frames.Unknown():
                 self._on_unknown(seat, frame)
             case frames.Revoked():
@@ -230,7 +230,7 @@ class AttemptsUnderWay(Actor):
             attempt.tell_loss(cause)
         else:
             # Nobody knows who did it: each runs again by itself, so that the guilty one shows.
-            attempt.needs_alone = attempt.needs_alone or attempt in running
+            attempt.is_alone = attempt.is_alone or attempt in running
             self._queue_again(attempt)
 
     def _leave(self, attempt: Attempt, *, is_over: bool) -> None:
@@ -272,7 +272,7 @@ class AttemptsUnderWay(Actor):
             seat.is_leaving = True
             seat.revoke_behind(self.queue.slots)
             worker.terminate()
-            now_s, grace_s = self._now_s(), attempt.job.grace_s
+            now_s, grace_s = self._now_s(), attempt.job.terms.grace_s
             # For who might look at `ctx.cancelled` and does not, and for who does not end by it.
             self.dispatcher.call_at(now_s + min(LOOK_S, grace_s / 4), worker.terminate)
             self.dispatcher.call_at(now_s + grace_s / 2, worker.terminate)

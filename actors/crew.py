@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,6 +35,7 @@ class Seat(msgspec.Struct, eq=False):
     """A worker and what it was given, in order; the first ``slots`` of these are running."""
 
     worker: Any
+    can_prefetch: bool
     attempts: dict[int, Attempt] = {}
     is_ready: bool = False
     is_leaving: bool = False
@@ -45,16 +47,16 @@ class Seat(msgspec.Struct, eq=False):
     def has_room(self, attempt: Attempt, slots: int, durations: Durations) -> bool:
         """Whether the worker may be given this one too; beyond its slots only while all are short."""
         count = len(self.attempts)
-        if self.is_leaving or self.is_retiring:
+        # The fullest first: most seats of a loaded pool are asked in vain.
+        if count >= slots + PREFETCH_MAX or self.is_leaving or self.is_retiring:
             return False
         if count == 0:
             return True
-        # The fullest first: most seats of a loaded pool are asked in vain.
-        if count >= slots + PREFETCH_MAX or self.has_one_alone or attempt.is_alone:
+        if self.has_one_alone or attempt.is_alone:
             return False
         if count < slots:
             return True
-        return self.has_only_short and self.worker.can_prefetch and durations.is_short(attempt.job.call.name)
+        return self.has_only_short and self.can_prefetch and durations.is_short(attempt.job.call.name)
 
     def add(self, attempt: Attempt, durations: Durations) -> None:
         """The worker is given it."""
@@ -135,13 +137,13 @@ class Crew:
             OSError: nobody has room, and the system has none for a new one now.
         """
         best: Seat | None = None
+        fewest = sys.maxsize
         for seat in self._seats.values():
-            if (best is None or len(seat.attempts) < len(best.attempts)) and seat.has_room(
-                attempt, self.slots, durations
-            ):
-                if not seat.attempts:
+            given = len(seat.attempts)
+            if given < fewest and seat.has_room(attempt, self.slots, durations):
+                if not given:
                     return seat
-                best = seat
+                best, fewest = seat, given
         # Who was sent off does not count as there.
         if len(self._seats) - self._sent_off >= self.workers_max:
             return best
@@ -203,7 +205,7 @@ class Crew:
 
     def _hire(self) -> Seat:
         worker = self._make_worker()
-        seat = self._seats[id(worker)] = Seat(worker, is_ready=not worker.can_be_killed)
+        seat = self._seats[id(worker)] = Seat(worker, worker.can_prefetch, is_ready=not worker.can_be_killed)
         return seat
 
     def _hang_up(self, seat: Seat, dispatcher: Dispatcher) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pykka
+from msgspec import structs
 
 from tempolite.actors.frames import About
 from tempolite.core.events import Entry, RunCreated
@@ -353,6 +354,41 @@ class RecoverMore(Message, frozen=True):
 # ── to an activity pool ─────────────────────────────────────────────────────────────────────────────────
 
 
+class Terms(msgspec.Struct, frozen=True, gc=False):
+    """What an activity's options say of each of its attempts; the same object for all of them.
+
+    Attributes:
+        timeout_s: limit of one attempt, from its start.
+        deadline_s: limit of all attempts, from the start of the first.
+        heartbeat_timeout_s: limit of the time between two heartbeats.
+        grace_s: seconds from TERM to KILL.
+        priority: higher first.
+        memory_limit: bytes that it may use beyond what its worker process has.
+        once: at most once: it begins only after the run has recorded that it starts.
+        alone: nothing else may run in the same worker meanwhile.
+        tells_start: the moment matters in which it begins; follows from the limits.
+    """
+
+    timeout_s: float | None = None
+    deadline_s: float | None = None
+    heartbeat_timeout_s: float | None = None
+    grace_s: float = 5.0
+    priority: int = 0
+    memory_limit: int | None = None
+    once: bool = False
+    alone: bool = False
+    tells_start: bool = False
+
+    def __post_init__(self) -> None:
+        is_limited = any(
+            limit is not None for limit in (self.timeout_s, self.deadline_s, self.heartbeat_timeout_s)
+        )
+        structs.force_setattr(self, "tells_start", is_limited)
+
+
+ANY_TERMS = Terms()
+
+
 class ActivityJob(msgspec.Struct, frozen=True, gc=False):
     """One attempt of an activity, ready to run.
 
@@ -365,17 +401,11 @@ class ActivityJob(msgspec.Struct, frozen=True, gc=False):
         call: the callable with its options, as the definitions know it; opaque to actors.
         args: arguments, as the codec's JSON.
         idempotency_key: the same across retries and crashes.
-        timeout_s: limit of this attempt, from its start.
-        grace_s: seconds from TERM to KILL.
-        priority: higher first.
-        alone: nothing else may run in the same worker meanwhile.
-        deadline_s: limit of all attempts, from the start of the first; None where that is known already.
-        deadline_at: when all attempts have had their time, in µs since the epoch.
-        heartbeat_timeout_s: limit of the time between two heartbeats.
-        memory_limit: bytes that it may use beyond what its worker process has.
+        terms: what its options say.
+        is_suspect: a worker died under it: it runs alone.
+        deadline_at: when all attempts have had their time, in µs since the epoch; None where it is not known.
         heartbeat: details of the last heartbeat before this attempt, as the codec's JSON; empty for none.
-        needs_clearance: at most once: it begins only after the run has recorded that it starts.
-        is_cleared: that is recorded.
+        is_cleared: that it starts is recorded.
     """
 
     sender: pykka.ActorRef[Any]
@@ -386,19 +416,12 @@ class ActivityJob(msgspec.Struct, frozen=True, gc=False):
     call: Any
     args: bytes
     idempotency_key: str
-    timeout_s: float | None = None
-    grace_s: float = 5.0
-    priority: int = 0
-    alone: bool = False
-    deadline_s: float | None = None
+    terms: Terms = ANY_TERMS
+    is_suspect: bool = False
     deadline_at: int | None = None
-    heartbeat_timeout_s: float | None = None
-    memory_limit: int | None = None
     heartbeat: bytes = b""
-    needs_clearance: bool = False
     is_cleared: bool = False
 
-    @property
     def attempt_key(self) -> str:
         """Tells this attempt from every other one, across crashes."""
         return f"{self.idempotency_key}#{self.attempt}"
@@ -406,16 +429,6 @@ class ActivityJob(msgspec.Struct, frozen=True, gc=False):
     def about(self) -> About:
         """What the activity may know of itself."""
         return About(str(self.workflow), str(self.step), self.attempt, self.idempotency_key, self.heartbeat)
-
-    @property
-    def tells_start(self) -> bool:
-        """Whether the moment matters in which it begins."""
-        return (
-            self.timeout_s is not None
-            or self.deadline_s is not None
-            or self.deadline_at is not None
-            or self.heartbeat_timeout_s is not None
-        )
 
 
 class RunActivity(Message, frozen=True):

@@ -29,12 +29,12 @@ class WaitingList:
 
     def add(self, attempt: Attempt) -> None:
         """Behind those of its priority."""
-        heapq.heappush(self._heap, (-attempt.job.priority, next(self._order), attempt))
+        heapq.heappush(self._heap, (-attempt.job.terms.priority, next(self._order), attempt))
 
     def add_again(self, attempt: Attempt) -> None:
         """Before those that never had a worker; it was given back, or is recorded as starting."""
         attempt.reset()
-        heapq.heappush(self._heap, (-attempt.job.priority, -FIRST_PLACES + attempt.job_id, attempt))
+        heapq.heappush(self._heap, (-attempt.job.terms.priority, -FIRST_PLACES + attempt.job_id, attempt))
 
     def first(self, is_held: Callable[[Attempt], bool]) -> Attempt | None:
         """Who is next; those that are held are passed over, and stay where they are."""

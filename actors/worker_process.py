@@ -95,9 +95,11 @@ class WorkerProcess:
 
     def run(self, job_id: int, job: ActivityJob, mark: int) -> None:
         """Sends an attempt, and its callable if this worker has not seen it."""
-        callable_id = self._ship(job.call.shipping())
+        callable_id, terms = self._ship(job.call.shipping()), job.terms
         self._say(
-            frames.Run(job_id, callable_id, job.args, job.about(), job.tells_start, mark, job.memory_limit),
+            frames.Run(
+                job_id, callable_id, job.args, job.about(), terms.tells_start, mark, terms.memory_limit
+            ),
             len(job.args),
         )
 

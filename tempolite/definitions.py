@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
+from tempolite.actors.messages import Terms
 from tempolite.core.retry import RetryPolicy
 from tempolite.errors import InvalidArguments
 
@@ -60,29 +61,23 @@ class ActivityOptions:
     # Worked out once: they are asked for at every attempt.
 
     @functools.cached_property
-    def timeout_s(self) -> float | None:
-        """The limit of one attempt."""
-        return seconds(self.timeout)
-
-    @functools.cached_property
     def deadline_s(self) -> float | None:
         """The limit of all attempts."""
         return seconds(self.deadline)
 
     @functools.cached_property
-    def heartbeat_timeout_s(self) -> float | None:
-        """The limit between two heartbeats."""
-        return seconds(self.heartbeat_timeout)
-
-    @functools.cached_property
-    def grace_s(self) -> float:
-        """From TERM to KILL."""
-        return seconds(self.grace) or 0.0
-
-    @functools.cached_property
-    def runs_alone(self) -> bool:
-        """Nothing else may run in the same worker meanwhile."""
-        return self.once or self.memory_limit is not None
+    def terms(self) -> Terms:
+        """What a pool has to know of them."""
+        return Terms(
+            seconds(self.timeout),
+            self.deadline_s,
+            seconds(self.heartbeat_timeout),
+            grace_s=seconds(self.grace) or 0.0,
+            priority=self.priority,
+            memory_limit=self.memory_limit,
+            once=self.once,
+            alone=self.once or self.memory_limit is not None,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,14 @@ from typing import Any
 from tempolite.actors import frames
 from tempolite.actors.activity_pool import ActivityPool
 from tempolite.actors.clock import VirtualClock
-from tempolite.actors.messages import ActivityEnded, ActivityJob, ActivityLost, CancelActivities, RunActivity
+from tempolite.actors.messages import (
+    ActivityEnded,
+    ActivityJob,
+    ActivityLost,
+    CancelActivities,
+    RunActivity,
+    Terms,
+)
 from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tempolite.core.failure import Failure
 from tempolite.core.identifiers import StepKey, WorkflowId
@@ -161,6 +168,7 @@ class PoolBench:
 
     def schedule(self, *steps: str, workflow: str = "w", call: Call | None = None, **options: Any) -> None:
         """Asks for an activity for each step; nothing happens before ``settle``."""
+        terms = Terms(**{name: options.pop(name) for name in Terms.__struct_fields__ if name in options})
         for step in steps:
             job = ActivityJob(
                 self.run.actor_ref,
@@ -171,6 +179,7 @@ class PoolBench:
                 call=call or Call("m:f"),
                 args=b"[[],{}]",
                 idempotency_key=f"{workflow}/{step}",
+                terms=terms,
                 **options,
             )
             self.pool.actor_ref.tell(RunActivity(job))

@@ -161,13 +161,13 @@ def test_the_shorter_limit_gives_the_name() -> None:
 
 def clear(bench: PoolBench, *steps: str) -> None:
     """The run has recorded that these start."""
-    bench.give(*steps, needs_clearance=True, is_cleared=True, alone=True)
+    bench.give(*steps, once=True, is_cleared=True, alone=True)
 
 
 def test_an_at_most_once_attempt_begins_when_its_start_is_recorded() -> None:
     """The pool tells the run that it is next, and waits until the run asks again."""
     bench = PoolBench()
-    bench.give("a", needs_clearance=True, alone=True)
+    bench.give("a", once=True, alone=True)
     assert bench.run.log == [ActivityNext(StepKey("a"), 7, 1)]
     assert all("run a" not in worker.log for worker in bench.workers)
 
@@ -179,7 +179,7 @@ def test_an_at_most_once_attempt_begins_when_its_start_is_recorded() -> None:
 def test_no_more_are_announced_than_can_start() -> None:
     """What is recorded as started and interrupted then has an unknown outcome, so it must not wait long."""
     bench = PoolBench(workers=2)
-    bench.give("a", "b", "c", needs_clearance=True, alone=True)
+    bench.give("a", "b", "c", once=True, alone=True)
     assert [message.step for message in bench.run.log] == ["a", "b"]
 
     clear(bench, "a", "b")
@@ -193,7 +193,7 @@ def test_no_more_are_announced_than_can_start() -> None:
 def test_a_cleared_attempt_goes_before_others() -> None:
     """It is recorded as started."""
     bench = PoolBench()
-    bench.give("a", needs_clearance=True, alone=True)
+    bench.give("a", once=True, alone=True)
     bench.give("b", "c")
 
     clear(bench, "a")
@@ -206,7 +206,7 @@ def test_a_cleared_attempt_goes_before_others() -> None:
 def test_a_run_that_never_answers_holds_no_place() -> None:
     """It may be gone, or stuck: others are announced in its stead."""
     bench = PoolBench()
-    bench.give("a", "b", needs_clearance=True, alone=True)
+    bench.give("a", "b", once=True, alone=True)
     assert len(bench.run.log) == 1
 
     bench.pass_time(CLEARANCE_S + 0.1)
@@ -223,4 +223,4 @@ def test_only_attempts_with_limits_say_when_they_begin(limits: dict[str, float])
 
     bench.give("a", **limits)
 
-    assert bench.worker.asked["a"].tells_start is bool(limits)
+    assert bench.worker.asked["a"].terms.tells_start is bool(limits)

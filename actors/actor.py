@@ -16,7 +16,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
 
 import pykka
@@ -109,21 +108,22 @@ class Inbox:
         is_closed: the actor has stopped.
     """
 
-    __slots__ = ("_actor", "_announce", "_dispatcher", "is_closed", "mail")
+    __slots__ = ("_actor", "_dispatcher", "_ready", "is_closed", "mail")
 
     def __init__(self) -> None:
         self.mail: deque[Any] = deque()
         self._dispatcher: Dispatcher | None = None
-        self._announce: Callable[[], None] | None = None
+        self._ready: Any = None
         self._actor: Actor | None = None
         self.is_closed = False
 
     def bind(self, actor: Actor, dispatcher: Dispatcher) -> None:
         """From now on mail is announced; what came before is announced now."""
-        self._actor, self._dispatcher = actor, dispatcher
-        self._announce = partial(dispatcher.ready.append, actor)
+        self._dispatcher, self._ready = dispatcher, dispatcher.ready
+        # Last: with it the inbox is bound, for those who put letters from other threads.
+        self._actor = actor
         for _ in range(len(self.mail)):
-            self._announce()
+            self._ready.append(actor)
         if self.mail and dispatcher.may_sleep:
             dispatcher.wake()
 
@@ -131,13 +131,13 @@ class Inbox:
         """Adds a message, or an envelope with a question, from any thread."""
         self.mail.append(letter)
         # Append first, then look: whoever closes looks at the mail after closing, so one of both sees it.
-        if self.is_closed:
-            self._refuse_mail()
-        elif (announce := self._announce) is not None:
-            announce()
+        if (actor := self._actor) is not None:
+            self._ready.append(actor)
             # The sleeper sets the flag, then looks at the mail; we add mail, then look at the flag.
             if self._dispatcher.may_sleep:  # type: ignore[union-attr]
                 self._dispatcher.wake()  # type: ignore[union-attr]
+        elif self.is_closed:
+            self._refuse_mail()
 
     def get(self) -> Any:
         """The oldest letter."""
@@ -159,15 +159,15 @@ class Inbox:
         self.mail.extendleft(reversed(letters))
         if self.is_closed:
             self._refuse_mail()
-        elif self._announce is not None:
+        elif self._actor is not None:
             for _ in letters:
-                self._announce()
+                self._ready.append(self._actor)
 
     def close(self) -> None:
         """No more mail: what is left is refused, and so is what comes later."""
         self.is_closed = True
+        self._actor = None
         self._refuse_mail()
-        self._actor = self._announce = None
 
     @property
     def owner(self) -> Actor | None:
@@ -221,6 +221,8 @@ class Actor(pykka.Actor):
         self._actor_ref = self._ref = Ref(self)
         self.reply_to: Reply[Any] | None = None
         self._on_actor_failure = on_actor_failure
+        # The class's, looked up once: it is asked for at every letter.
+        self._handler_by_type = self._handlers
 
     @property
     def actor_ref(self) -> Ref:
@@ -244,7 +246,7 @@ class Actor(pykka.Actor):
         if not inbox.mail or inbox.is_closed:
             return
         letter = inbox.mail.popleft()
-        handler = self._handlers.get(type(letter))
+        handler = self._handler_by_type.get(type(letter))
         if handler is None:
             # An envelope: somebody waits for the answer. What was told, which is nearly all, goes on here.
             self._answer(letter)

@@ -10,7 +10,7 @@ The actor knows nothing of workflow functions: whatever a message means is decid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -99,7 +99,7 @@ class Execution(Protocol):
         """Takes messages and runs the code as far as it goes, in memory only."""
         ...
 
-    def unanswered(self) -> list[Any]:
+    def unanswered(self) -> Sequence[Any]:
         """Requests of turns before that wait for the code to begin, still unanswered."""
         ...
 
@@ -207,11 +207,11 @@ class WorkflowActor(Actor):
         super().__init__(urn=execution.workflow, **options)
         self._execution = execution
         self._routes = routes
-        self._created = list(created)
+        self._created: Sequence[Reply[Any]] = tuple(created)
         self._is_durable = False
         self._mail: list[Any] = [BEGIN, *mail]
         self._taken: list[Any] = []
-        self._unanswered: list[Any] = []
+        self._unanswered: Sequence[Any] = ()
         self._turn: Turn | None = None
         self._turn_number = 0
         self._has_work = True
@@ -300,7 +300,7 @@ class WorkflowActor(Actor):
         mail = [*self._unanswered, *self._taken, *self._mail]
         cut_off, asked = before.cut_off(mail, problem)
         rest = [message for message in mail if message is not asked and not isinstance(message, Begin)]
-        self._mail, self._taken, self._unanswered = [BEGIN, cut_off, *rest], [], []
+        self._mail, self._taken, self._unanswered = [BEGIN, cut_off, *rest], [], ()
         self.actor_inbox.put(BEGIN)
         return asked
 
@@ -317,13 +317,13 @@ class WorkflowActor(Actor):
 
     def when_durable(self, reply: Reply[Any]) -> None:
         """Answers with the workflow id once the run exists in the file, or with why it does not."""
-        self._created.append(reply)
+        self._created = (*self._created, reply)
         if self._is_durable:
             self.answer_creation(None)
 
     def answer_creation(self, error: BaseException | None) -> None:
         """Tells who waits for the run to be durable that it is, or why it will not be."""
-        replies, self._created = self._created, []
+        replies, self._created = self._created, ()
         for reply in replies:
             if error is None:
                 reply.set(self._execution.workflow)
@@ -343,7 +343,7 @@ class WorkflowActor(Actor):
             # One uncommitted turn per run: what comes meanwhile waits for the next one.
             self._turn = turn
             self._turn_number += 1
-            self._routes.persistence.tell(Commit(self.actor_ref, self._turn_number, turn.writes))
+            self._routes.persistence.tell(Commit(self._ref, self._turn_number, turn.writes))
         else:
             self._act(turn)
 
@@ -351,7 +351,8 @@ class WorkflowActor(Actor):
         # As of this turn, not of one that may yet fail: that one may have answered some, or taken more.
         self._taken, self._unanswered = [], self._execution.unanswered()
         self._is_durable = True
-        self.answer_creation(None)
+        if self._created:
+            self.answer_creation(None)
         for message in turn.outbox:
             self._send(message)
         if turn.ended is not None:

@@ -81,7 +81,7 @@ class JsonCodec:
         try:
             # Nearly every call: arguments without names, of which none needs a tag, or none is refused.
             if not kwargs:
-                return _to_json({"args": self._tagger.tag_items(args)})
+                return _to_json({"args": self._tagger.tag_items(args, args)})
         except (Refused, RecursionError, UnicodeEncodeError):
             # Looked at again below, where what is wrong is said.
             pass

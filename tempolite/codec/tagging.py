@@ -103,14 +103,6 @@ class Tagger:
         handler = self._handlers.get(type(value))
         return self._other(value, depth) if handler is None else handler(value, depth)
 
-    def tag_items(self, items: Sequence[Any]) -> JsonTree:
-        """The trees of several values: the very same sequence when none of them needs a tag.
-
-        Raises:
-            Refused: as :meth:`tag`.
-        """
-        return self._items(items, items, 0)
-
     def child(self, value: Any, depth: int, parent: Any, step: str) -> JsonTree:
         """The tree of what stands at ``step`` of ``parent``, which lies at ``depth``."""
         try:
@@ -120,11 +112,21 @@ class Tagger:
             raise
 
     def _list(self, items: list[Any], depth: int) -> JsonTree:
-        return self._items(items, items, depth)
+        return self.tag_items(items, items, depth)
 
     # The two loops below see nearly every value: text and numbers are looked at in place, without a call.
 
-    def _items(self, items: Sequence[Any], parent: Any, depth: int) -> JsonTree:
+    def tag_items(self, items: Sequence[Any], parent: Any, depth: int = 0) -> JsonTree:
+        """The trees of several values: the very same sequence when none of them needs a tag.
+
+        Args:
+            items: the values.
+            parent: what holds them.
+            depth: at which it lies.
+
+        Raises:
+            Refused: as :meth:`tag`.
+        """
         if depth > DEPTH_MAX:
             raise _too_deep(parent)
         text, tree = self._plain_text, items
@@ -188,7 +190,7 @@ class Tagger:
         ]
 
     def _tuple(self, items: tuple[Any, ...], depth: int) -> JsonTree:
-        return {"$": "tuple", "v": self._items(list(items), items, depth + TAGGED_LEVELS)}
+        return {"$": "tuple", "v": self.tag_items(list(items), items, depth + TAGGED_LEVELS)}
 
     def _set(self, items: set[Any] | frozenset[Any], depth: int) -> JsonTree:
         depth += TAGGED_LEVELS
@@ -200,7 +202,7 @@ class Tagger:
     def _deque(self, items: collections.deque[Any], depth: int) -> JsonTree:
         return {
             "$": "deque",
-            "v": self._items(list(items), items, depth + TAGGED_LEVELS),
+            "v": self.tag_items(list(items), items, depth + TAGGED_LEVELS),
             "maxlen": items.maxlen,
         }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+from zlib import crc32
 
 import msgspec
 
@@ -160,19 +160,20 @@ DROP_SCHEDULE = Statement(
     rank=11,
 )
 
-_TYPE_SEEDS = {name: zlib.crc32(name.encode()) for name in (*BODIES, *SCHEDULE_BODIES)}
+_TYPE_SEEDS = {name: crc32(name.encode()) for name in (*BODIES, *SCHEDULE_BODIES)}
+_SEEDS = {kind: (name, _TYPE_SEEDS[name]) for name, kind in (BODIES | SCHEDULE_BODIES).items()}
 
 
 def checksum(type_name: str, step: str, payload: bytes) -> int:
     """CRC-32 of what an event says; ``verify`` computes it again from what was read."""
-    return zlib.crc32(payload, zlib.crc32(step.encode(), _TYPE_SEEDS[type_name]))
+    return crc32(payload, crc32(step.encode(), _TYPE_SEEDS[type_name]))
 
 
 def insert_event(stream: StreamId, entry: Entry | ScheduleEntry) -> Write:
     """Appends an entry to its stream."""
     body, step = entry.body, entry.step
-    payload, type_name = encode_body(body), type(body).__name__
-    check = zlib.crc32(payload, zlib.crc32(step.encode(), _TYPE_SEEDS[type_name]))
+    payload, (type_name, seed) = encode_body(body), _SEEDS[type(body)]
+    check = crc32(payload, crc32(step.encode(), seed))
     return INSERT_EVENT, (
         stream,
         entry.seq,

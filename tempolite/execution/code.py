@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tempolite.codec import TypeNotFound
@@ -39,12 +39,6 @@ class Code:
         self._runner: Runner | None = None
         self._barred = ""
 
-    @property
-    def is_async(self) -> bool:
-        """Whether it is an ``async def``."""
-        return self.call is not None and self.call.is_async
-
-    @property
     def may_run(self) -> bool:
         """Whether it runs, as far as its history goes where it is paused."""
         state = self._log.state
@@ -61,7 +55,9 @@ class Code:
         )
 
     def run(self) -> None:
-        """Runs until it waits for something that has no outcome yet."""
+        """Runs, if it may, until it waits for something that has no outcome yet."""
+        if not self.may_run():
+            return
         try:
             runner = self._runner
             if runner is None:
@@ -165,8 +161,12 @@ class Code:
 
     def _run_stretch(self, code: Callable[[], None], *, is_guarded: bool = True) -> None:
         services = self._execution.services
-        with services.guard if is_guarded else nullcontext():
-            problem = services.watch.run(code, self._steps.is_rerun, self._execution)
+        watch, guard = services.watch, services.guard if is_guarded else None
+        if guard is None:
+            problem = watch.run(code, self._steps.is_rerun, self._execution)
+        else:
+            with guard:
+                problem = watch.run(code, self._steps.is_rerun, self._execution)
         if problem:
             raise TurnTooLong(problem)
 
@@ -203,10 +203,10 @@ class Code:
         self._steps.code_time_us = self._log.state.began_at or 0
         if self.call.is_async:
             ctx = AsyncWorkflowContext(execution)
-            self._runner = CoroutineRunner(lambda: function(ctx, *args, **kwargs), execution.timers)
+            self._runner = CoroutineRunner(partial(function, ctx, *args, **kwargs), execution.timers)
         else:
             context = WorkflowContext(execution)
-            self._runner = GreenletRunner(lambda: function(context, *args, **kwargs))
+            self._runner = GreenletRunner(partial(function, context, *args, **kwargs))
         return self._runner
 
 

@@ -7,7 +7,7 @@ run's actor commits it before it acts on it. What a kind of step means stands in
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -64,6 +64,7 @@ class Execution(Parts):
 
     Attributes:
         prelude: entries that the history of a new run begins with, behind the first.
+        is_async: the code is an ``async def``.
     """
 
     prelude: tuple[Entry, ...] = ()
@@ -85,6 +86,7 @@ class Execution(Parts):
         self.activities = Activities(self)
         self.ending = Ending(self)
         self.code = Code(self, call)
+        self.is_async = call is not None and call.is_async
         self._is_discarded = False
         self._is_reading = False
         self._places = self._statuses = 0
@@ -104,16 +106,15 @@ class Execution(Parts):
         if is_new and self.log.state.began_at is not None:
             self.set_run_timeout()
         # Before the mail, so that who asks the code is told; and after it, a finished run may be resumed.
-        self._strand_if_unknown()
+        if self.code.call is None:
+            self._strand_unknown()
         for message in mail:
             self._take(message)
-        self.settle()
-        self.ending.take_postponed()
-        if "requests" in self.made:
-            self.requests.take_waiting()
-        if "sagas" in self.made:
-            self.sagas.look()
-        self._strand_if_unknown()
+        self.code.run()
+        if self.made:
+            self._look_at_parts()
+        if self.code.call is None:
+            self._strand_unknown()
         turn = self.log.turn()
         if "requests" in self.made:
             turn.has_work = turn.has_work or self.requests.are_waiting
@@ -121,9 +122,16 @@ class Execution(Parts):
             self.code.restart()
         return turn
 
-    def unanswered(self) -> list[Any]:
+    def _look_at_parts(self) -> None:
+        self.ending.take_postponed()
+        if "requests" in self.made:
+            self.requests.take_waiting()
+        if "sagas" in self.made:
+            self.sagas.look()
+
+    def unanswered(self) -> Sequence[Any]:
         """Requests that wait for the code's first turn; whoever discards the run has to keep them."""
-        return self.requests.unanswered() if "requests" in self.made else []
+        return self.requests.unanswered() if "requests" in self.made else ()
 
     def _take_prelude(self) -> None:
         """What a fork keeps is recorded in its first turn, and the code gets it as on replay."""
@@ -192,11 +200,6 @@ class Execution(Parts):
     def created(self) -> RunCreated:
         """What the run began with."""
         return self.log.state.created
-
-    @property
-    def is_async(self) -> bool:
-        """Whether the code is an ``async def``."""
-        return self.code.is_async
 
     @property
     def is_fenced(self) -> bool:
@@ -294,8 +297,7 @@ class Execution(Parts):
 
     def settle(self) -> None:
         """Runs the code as far as everything that was recorded until now lets it."""
-        if self.code.may_run:
-            self.code.run()
+        self.code.run()
 
     def look_at_code(self) -> None:
         """Brings a finished run's code to where it ended, recording nothing, so that it can be asked."""
@@ -335,8 +337,8 @@ class Execution(Parts):
             case _:
                 raise AssertionError(f"{type(message).__name__} is no message to a run")
 
-    def _strand_if_unknown(self) -> None:
-        if self.code.call is None and not self.log.state.is_finished:
+    def _strand_unknown(self) -> None:
+        if not self.log.state.is_finished:
             created = self.created
             self.log.strand(self.services.why_stranded(created.queue) or unknown_function(created.function))
 

@@ -34,7 +34,7 @@ class StepInfo(Generic[R]):
         self._is_done = False
         self._value: Any = None
         self._error: BaseException | None = None
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: tuple[asyncio.Future[None], ...] = ()
         self.place = 0
         """How many outcomes the code had been given before this one."""
 
@@ -72,7 +72,7 @@ class StepInfo(Generic[R]):
         if not self._is_done:
             self.before_wait()
             waiter = self._execution.new_future()
-            self._waiters.append(waiter)
+            self.wake(waiter)
             try:
                 yield from waiter
             except BaseException:
@@ -90,14 +90,15 @@ class StepInfo(Generic[R]):
         """The outcome is delivered, while the code waits."""
         self._value, self._error, self._is_done = value, error, True
         self.place = self._execution.next_place()
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiters.clear()
+        if self._waiters:
+            waiters, self._waiters = self._waiters, ()
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
 
     def wake(self, waiter: asyncio.Future[None]) -> None:
         """This waiter, too, wants to know when the outcome is there."""
-        self._waiters.append(waiter)
+        self._waiters = (*self._waiters, waiter)
 
     def before_wait(self) -> None:
         """The code is about to wait for this."""

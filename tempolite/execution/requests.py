@@ -80,7 +80,7 @@ class Requests:
             return True
         is_for_code = isinstance(message, (QueryArrived, UpdateArrived))
         has_ended = self._log.state.is_finished or self._log.ended is not None
-        return is_for_code and not has_ended and not self._execution.code.may_run
+        return is_for_code and not has_ended and not self._execution.code.may_run()
 
     def _do(self, message: Any) -> Any:
         match message:
@@ -167,7 +167,7 @@ class Requests:
             return
         self._log.record(events.CancelRequested())
         self._execution.children.cancel()
-        if self._execution.code.may_run and not state.problem:
+        if self._execution.code.may_run() and not state.problem:
             self._execution.steps.insert(self._log.state.seq)
             self._execution.activities.cancel()
             self._execution.sagas.cancel()

@@ -37,7 +37,7 @@ from tempolite.store.statements import Latest
 if TYPE_CHECKING:
     import pykka
 
-ACTIVE = (Status.RUNNING, Status.WAITING)
+RUNNING, WAITING = ACTIVE = (Status.RUNNING, Status.WAITING)
 
 OF_ACTIVITIES = (ActivityEnded, ActivityLost, ActivityNext, RetryDue)
 
@@ -185,7 +185,9 @@ class RunLog:
 
     def turn(self) -> Turn:
         """What this turn comes to."""
-        latest = self._latest()
+        # Asked for once: every turn comes through here.
+        has_work = self.has_work
+        latest = self._latest(has_work)
         if self._written is None and self._writes and self._is_creation:
             self._writes.append(
                 statements.insert_run(self.stream, self.workflow, self.state.created, self.now_us, latest)
@@ -194,7 +196,8 @@ class RunLog:
             self._writes.append(statements.update_run(self.stream, latest))
         self._written = latest
         is_active = latest.status in ACTIVE
-        turn = Turn(self._writes, self._outbox, self.ended, self.can_go_on, self.has_work, is_active)
+        can_go_on = has_work or self._has_live_timers
+        turn = Turn(self._writes, self._outbox, self.ended, can_go_on, has_work, is_active)
         self._writes, self._outbox = [], []
         return turn
 
@@ -204,20 +207,19 @@ class RunLog:
         return bool(self.in_flight) or self.state.retry_at is not None
 
     @property
-    def can_go_on(self) -> bool:
-        """Whether the run goes on without anything from outside."""
-        state = self.state
-        return self.has_work or (state.timers_open > 0 and state.paused_seq is None)
+    def _has_live_timers(self) -> bool:
+        """Whether a timer will wake it."""
+        return self.state.timers_open > 0 and self.state.paused_seq is None
 
     @property
     def _is_creation(self) -> bool:
         return self._writes[0][1][1] == 1 and self._writes[0][0] is statements.INSERT_EVENT
 
-    def _latest(self) -> Latest:
+    def _latest(self, has_work: bool) -> Latest:
         state = self.state
         is_finished = state.finished is not None
         return Latest(
-            self.status(),
+            self._status(has_work),
             state.last_at if is_finished else None,
             self.ended.problem if self.ended is not None else "",
             is_finished and self.owes_parent,
@@ -226,6 +228,9 @@ class RunLog:
 
     def status(self) -> Status:
         """What the run's row says after this turn."""
+        return self._status(self.has_work)
+
+    def _status(self, has_work: bool) -> Status:
         state = self.state
         if state.finished is not None:
             return state.finished
@@ -235,7 +240,7 @@ class RunLog:
             return Status.PAUSED
         if state.began_at is None or state.is_held:
             return Status.PENDING
-        return Status.RUNNING if self.has_work else Status.WAITING
+        return RUNNING if has_work else WAITING
 
 
 def _described(body: AnyBody, step: StepKey) -> str:

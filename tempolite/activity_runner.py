@@ -23,8 +23,6 @@ from tempolite.failures import capture_failure
 from tempolite.saga_context import SagaContext, StepInput, StepOutput, Stored, context_of, encode, opened
 
 INTERPRETER = f"{__name__}:ActivityRunner"
-OWN_FRAMES = 2
-"""Frames of ours between the top of a traceback and the activity."""
 
 
 class Loaded(NamedTuple):
@@ -98,7 +96,7 @@ class ActivityRunner:
     def capture(self, error: BaseException, loaded: Loaded | None = None) -> Failure:
         """An error as data; never raises. What it holds may be of types that came with its callable."""
         codec = self._codec if loaded is None else loaded.codec
-        return capture_failure(error, codec, skip_frames=OWN_FRAMES)
+        return capture_failure(error, codec)
 
     def _saga_step(
         self, loaded: Loaded, step: StepInput, about: About, link: JobLink

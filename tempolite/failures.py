@@ -48,18 +48,23 @@ TREE_BYTES_MAX = 2**20
 OWN_FILES = os.path.dirname(__file__) + os.sep
 """At the end of a traceback they say nothing to whoever called us."""
 
+CALLERS = (
+    f"{OWN_FILES}execution{os.sep}",
+    f"{OWN_FILES}actors{os.sep}",
+    f"{OWN_FILES}activity_runner.py",
+    os.path.join(os.path.dirname(os.__file__), "asyncio") + os.sep,
+)
+"""What calls the user's code; at the beginning of a traceback they say nothing to whoever wrote that."""
+
 _CONTEXT = BaseException.__dict__["__context__"]
 _SUPPRESS = BaseException.__dict__["__suppress_context__"]
 _TRACEBACK = BaseException.__dict__["__traceback__"]
 
 
-def capture_failure(error: BaseException, codec: JsonCodec, *, skip_frames: int = 0) -> Failure:
-    """The exception as plain data.
-
-    ``skip_frames`` leaves out that many of the outermost frames: those of the caller's own machinery.
-    """
+def capture_failure(error: BaseException, codec: JsonCodec) -> Failure:
+    """The exception as plain data; its traceback begins with the user's code."""
     try:
-        return _captured(error, codec, [error], _traceback_text(error, skip_frames))
+        return _captured(error, codec, [error], _traceback_text(error))
     except Exception:  # the stack is at its end, or memory is
         return Failure(type_name=_names(error)[0], message=_message(error), lineage=_names(error))
 
@@ -160,14 +165,13 @@ def _tree(items: list[Any], codec: JsonCodec) -> list[JsonTree] | None:
     return msgspec.json.decode(text) if len(text) <= TREE_BYTES_MAX else None
 
 
-def _traceback_text(error: BaseException, skip_frames: int) -> str:
+def _traceback_text(error: BaseException) -> str:
     if _TRACEBACK.__get__(error) is None and cause_of(error) is None and _CONTEXT.__get__(error) is None:
         return ""
     try:
         trace: TracebackType | None = _TRACEBACK.__get__(error)
-        for _ in range(skip_frames):
-            if trace is not None and trace.tb_next is not None:
-                trace = trace.tb_next
+        while trace is not None and trace.tb_next is not None and _is_caller(trace):
+            trace = trace.tb_next
         made = traceback.TracebackException(type(error), error, trace, compact=True)
         if _is_on_purpose(error):
             while len(made.stack) > 1 and made.stack[-1].filename.startswith(OWN_FILES):
@@ -175,6 +179,10 @@ def _traceback_text(error: BaseException, skip_frames: int) -> str:
         return _clean("".join(made.format()), TRACEBACK_MAX)
     except BaseException:
         return _clean(f"{type_name(type(error))}: {_message(error)}\n", TRACEBACK_MAX)
+
+
+def _is_caller(trace: TracebackType) -> bool:
+    return trace.tb_frame.f_code.co_filename.startswith(CALLERS)
 
 
 def _is_on_purpose(error: BaseException) -> bool:

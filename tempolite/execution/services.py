@@ -19,9 +19,6 @@ from tempolite.failures import capture_failure
 
 SIGNAL_LIMIT = 100_000
 
-WORKFLOW_FRAMES = 2
-"""Frames of ours between the top of a traceback and the workflow's code."""
-
 
 class Limits(msgspec.Struct, frozen=True):
     """What users may give.
@@ -119,7 +116,7 @@ class Services:
 
     def capture(self, error: BaseException) -> Failure:
         """An error of workflow code as data."""
-        return capture_failure(error, self.codec, skip_frames=WORKFLOW_FRAMES)
+        return capture_failure(error, self.codec)
 
     def why_stranded(self, queue: str) -> str:
         """Why a stored run of that queue can't go on here, and the remedy; nothing where it can."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from tempolite import (
     ActivityError,
     ActivityTimeout,
+    AsyncWorkflowContext,
     DeadlineExceeded,
     HeartbeatTimeout,
     NotStorable,
@@ -47,6 +49,10 @@ class Mute(Exception):
 
 def decline(order: str) -> None:
     raise Declined(order, code=7)
+
+
+async def decline_async(order: str) -> None:
+    decline(order)
 
 
 def chain() -> None:
@@ -120,6 +126,13 @@ def error_of(engine: Tempolite, fn: Callable[..., Any], *args: Any) -> BaseExcep
     return seen[0]
 
 
+def first_frame(error: BaseException) -> str:
+    """Name of the outermost function in an error's remote traceback."""
+    found = re.search(r", in (\S+)", str(error.__cause__))
+    assert found is not None
+    return found[1]
+
+
 @pytest.fixture(scope="module")
 def three_kinds() -> Any:
     """One engine with a queue of each kind."""
@@ -158,6 +171,8 @@ def test_an_error_tells_where_it_came_from(on_queue: Callable[..., BaseException
     assert "attempt 1" in notes
     assert "in decline" in cause
     assert "test_errors.py" in cause
+    assert first_frame(error) == "decline"
+    assert first_frame(on_queue(decline_async, "order-7")) == "decline_async"
 
 
 def test_the_causes_of_an_error_are_told(on_queue: Callable[..., BaseException]) -> None:
@@ -244,7 +259,20 @@ def test_get_raises_what_the_workflow_raised(engine: Tempolite) -> None:
     with pytest.raises(Declined, match="order-9") as caught:
         info.get(timeout=10)
     assert caught.value.code == 7
-    assert "in failing" in str(caught.value.__cause__)
+    assert first_frame(caught.value) == "failing"
+
+
+def test_the_traceback_of_async_code_begins_with_it(engine: Tempolite) -> None:
+    """Not with the loop that runs it, nor behind the first function."""
+
+    async def failing(ctx: AsyncWorkflowContext) -> None:
+        decline("order-9")
+
+    info = engine.execute("a", failing)
+
+    with pytest.raises(Declined) as caught:
+        info.get(timeout=10)
+    assert first_frame(caught.value) == "failing"
 
 
 def test_get_raises_the_same_after_reopening(make_engine: EngineMaker, path: Path) -> None:

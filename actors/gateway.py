@@ -177,7 +177,9 @@ class GatewayActor(Actor):
     def _let_in(self, connection: socket.socket) -> None:
         visitor = Visitor()
         visitor.socket = FramedSocket(
-            *(self.dispatcher, connection, wire.question_max(self._service.welcome())),
+            self.dispatcher,
+            connection,
+            wire.question_max(self._service.welcome()),
             on_body=partial(self._on_body, visitor),
             on_end=partial(self._on_end, visitor),
         )

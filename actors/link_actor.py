@@ -192,7 +192,9 @@ class LinkActor(Actor):
             self._wait_for_owner(error)
             return
         self._socket = FramedSocket(
-            *(self.dispatcher, connection, wire.ANSWER_MAX + wire.BESIDE_PAYLOAD_BYTES),
+            self.dispatcher,
+            connection,
+            wire.ANSWER_MAX + wire.BESIDE_PAYLOAD_BYTES,
             on_body=self._on_body,
             on_end=self._on_socket_end,
         )

@@ -85,7 +85,7 @@ class RemoteEngine(Controlling, Running, Scheduling, Following):
     def __init__(self, database: str | os.PathLike[str], codec: JsonCodec | None) -> None:
         self.codec = codec or JsonCodec()
         self._path = os.path.realpath(os.fspath(database))
-        self._registry = Registry(self.codec, lambda _names: None)
+        self._registry = Registry(self.codec)
         self._services = _services(self.codec, PAYLOAD_LIMIT_MAX)
         self._link: Link | None = None
 

@@ -154,7 +154,7 @@ class StoredFile:
 
     def workflows(self, *, limit: int, **filters: Any) -> _Page:
         """A page of them."""
-        chosen = run_filter(Registry(JsonCodec(), lambda _names: None), **filters)
+        chosen = run_filter(Registry(JsonCodec()), **filters)
         rows = [msgspec.convert(row, RunRow) for row in self._rows(*queries.list_runs(chosen, limit + 1))]
         page = _Page(_Listed(row.workflow) for row in rows[:limit])
         page.cursor = str(rows[limit - 1].ordinal) if len(rows) > limit else None

@@ -12,8 +12,9 @@ from tempolite.core.forking import kept_entries
 from tempolite.core.identifiers import StepKey, WorkflowId
 from tempolite.engine.handle import WorkflowInfo
 from tempolite.engine.in_process import InProcess
+from tempolite.engine.listing import unknown_workflow
 from tempolite.engine.running import Running
-from tempolite.errors import InvalidArguments, NotRegistered, WorkflowNotFound
+from tempolite.errors import InvalidArguments, NotRegistered
 
 
 class Cloning(Running, InProcess):
@@ -75,7 +76,7 @@ class Cloning(Running, InProcess):
         self._check_started()
         stored = self._runs.find(WorkflowId(id))
         if stored is None:
-            raise WorkflowNotFound(f"no workflow {id!r}")
+            raise unknown_workflow(id)
         return stored, self._runs.entries(stored)
 
     def _anew(self, created: RunCreated, workflow: str, **origin: Any) -> RunCreated:

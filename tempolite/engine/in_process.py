@@ -17,9 +17,9 @@ from tempolite.core.queues import DEFAULT_QUEUE
 from tempolite.core.schedule_events import ScheduleSpec
 from tempolite.core.status import Status
 from tempolite.engine.lifecycle import Lifecycle
-from tempolite.engine.listing import Event, ScheduleRow, event_of
+from tempolite.engine.listing import Event, ScheduleRow, event_of, latest_of
 from tempolite.engine.settings import checked_id
-from tempolite.errors import InvalidArguments, WorkflowNotFound
+from tempolite.errors import InvalidArguments
 from tempolite.store import queries
 
 EVENTS_PER_PAGE = 500
@@ -39,10 +39,7 @@ class InProcess(Lifecycle):
 
     def get_row(self, workflow: str) -> queries.RunRow:
         """A workflow's latest run, as last committed."""
-        rows = self._rows(queries.RUN, (workflow,))
-        if not rows:
-            raise WorkflowNotFound(f"no workflow {workflow!r}")
-        return msgspec.convert(rows[0], queries.RunRow)
+        return latest_of(workflow, self._rows(queries.RUN, (workflow,)))
 
     def stored_end(self, workflow: str) -> RunEnded | None:
         """What who has no patience is told: the outcome that is there."""

@@ -18,8 +18,7 @@ from tempolite.core.schedule_events import ScheduleSpec
 from tempolite.core.status import Status
 from tempolite.engine.lifecycle import Lifecycle
 from tempolite.engine.listing import Event, ScheduleRow, event_of, latest_of
-from tempolite.engine.settings import checked_id
-from tempolite.errors import InvalidArguments
+from tempolite.engine.settings import checked_id, checked_text
 from tempolite.store import queries
 
 EVENTS_PER_PAGE = 500
@@ -106,8 +105,7 @@ class InProcess(Lifecycle):
         self, name: str, timing: Timing, fn: Any, args: tuple[Any, ...], policies: tuple[Any, Any]
     ) -> SetSchedule:
         self._check_started()
-        if not isinstance(name, str) or not name:
-            raise InvalidArguments(f"name is {name!r}, expected a non-empty text")
+        checked_text("name", name)
         call = self._registry.add(fn)
         call.shape.check(call.name, args, {})
         self._check_queue(call.options.queue or DEFAULT_QUEUE)

@@ -274,28 +274,6 @@ def run_filter(
     )
 
 
-def checked_position(after: int) -> int:
-    """A place in the log.
-
-    Raises:
-        InvalidArguments: it is no int from 0.
-    """
-    if not isinstance(after, int) or isinstance(after, bool) or after < 0:
-        raise InvalidArguments(f"after is {after!r}, expected an int from 0")
-    return after
-
-
-def checked_limit(limit: int) -> int:
-    """The size of a page.
-
-    Raises:
-        InvalidArguments: it is no int from 1.
-    """
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-        raise InvalidArguments(f"limit is {limit!r}, expected an int from 1")
-    return limit
-
-
 def checked_statuses(status: Any) -> list[str]:
     """One status or several, as they are stored.
 

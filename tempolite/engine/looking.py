@@ -17,12 +17,12 @@ from tempolite.engine.listing import (
     Node,
     Page,
     QueueInfo,
-    checked_limit,
     event_of,
     page_of_runs,
     run_filter,
     unknown_workflow,
 )
+from tempolite.engine.settings import checked_count
 from tempolite.store import queries
 
 
@@ -79,7 +79,7 @@ class Looking(Lifecycle):
             search=search,
             cursor=cursor,
         )
-        size = checked_limit(limit)
+        size = checked_count("limit", limit, least=1)
         found = page_of_runs(self._rows(*queries.list_runs(chosen, size + 1)), size)
         return Page([WorkflowInfo(self, row.workflow) for row in found], found.cursor)
 

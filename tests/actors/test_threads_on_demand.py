@@ -5,28 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from types import SimpleNamespace
 
 import pytest
 
-from tempolite.actors import threads_on_demand
 from tempolite.actors.threads_on_demand import ThreadsOnDemand
+from tests.actors.slow_start import SlowStart
 
 WAIT_S = 20
 WRONG_S = 0.2
 """So long a shut-down that would not wait for a thread is given to show it."""
-
-
-class SlowThread(threading.Thread):
-    """One whose start takes until somebody lets it go on."""
-
-    is_starting = threading.Event()
-    may_start = threading.Event()
-
-    def start(self) -> None:
-        self.is_starting.set()
-        self.may_start.wait(WAIT_S)
-        super().start()
 
 
 @pytest.fixture
@@ -75,17 +62,13 @@ def test_a_shut_down_waits_for_a_thread_that_is_about_to_start(
 ) -> None:
     """The work that it was made for is done when the shut-down returns."""
     done = threading.Event()
-    monkeypatch.setattr(
-        threads_on_demand,
-        "threading",
-        SimpleNamespace(Thread=SlowThread, current_thread=threading.current_thread),
-    )
+    slow = SlowStart(monkeypatch, "test")
     with ThreadPoolExecutor(2) as pool:
         running = pool.submit(threads.run, done.set)
-        assert SlowThread.is_starting.wait(WAIT_S)
+        assert slow.has_begun.wait(WAIT_S)
         shutting_down = pool.submit(threads.shut_down, WAIT_S)
         wait([shutting_down], WRONG_S)
-        SlowThread.may_start.set()
+        slow.may_end.set()
 
         shutting_down.result(WAIT_S)
         running.result(WAIT_S)

@@ -12,13 +12,13 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import msgspec
 
+from tempolite.actors.control_socket.link import Link
+from tempolite.actors.control_socket.wire import NextCommit
 from tempolite.actors.frames import PAYLOAD_LIMIT_MAX
 from tempolite.actors.futures import Reply
-from tempolite.actors.link import Link
 from tempolite.actors.live_schedule import SetSchedule
 from tempolite.actors.messages import AwaitIdle, StartRun
 from tempolite.actors.system import LOOK_S
-from tempolite.actors.wire import NextCommit
 from tempolite.codec import JsonCodec
 from tempolite.core.due_times import Timing
 from tempolite.core.events import RunCreated

@@ -292,8 +292,13 @@ class ThreadDispatcher:
             elif (callback := self._watched.get(fd)) is not None:
                 contained(lambda callback=callback, mask=mask: callback(mask))  # type: ignore[misc]
 
+    @property
+    def _has_more(self) -> bool:
+        """Whether there is something to do, timers aside."""
+        return bool(self.ready or self._hooks or self._last_hooks or self._is_stopping)
+
     def _sleep_s(self) -> float:
-        if self.ready or self._hooks or self._last_hooks or self._is_stopping:
+        if self._has_more:
             return 0.0
         due = self._timers.next_due_s()
         if due is None:

@@ -190,19 +190,19 @@ def rewrite_wal(path: str) -> None:
     logger.info("%s: recovering from an unclean end (%d bytes of log)", path, len(content))
 
 
-def _sync_folder(path: str) -> None:
-    fd = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def sync_file(path: str) -> None:
     """Brings a file that nobody has open, and its name, to the disk."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    _sync(path)
+    _sync_folder(path)
+
+
+def _sync_folder(path: str) -> None:
+    _sync(os.path.dirname(os.path.abspath(path)), os.O_DIRECTORY)
+
+
+def _sync(path: str, flags: int = 0) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:
         os.fsync(fd)
     finally:
         os.close(fd)
-    _sync_folder(path)

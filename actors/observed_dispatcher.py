@@ -67,7 +67,7 @@ class ObservedDispatcher(ThreadDispatcher):
 
     def _poll(self) -> None:
         self.may_sleep = True
-        if not (self.ready or self._hooks or self._last_hooks or self._is_stopping):
+        if not self._has_more:
             self._stillness.fall_asleep(self)
         events = self._epoll.poll(self._sleep_s())
         if self.is_asleep:
@@ -106,7 +106,7 @@ class VirtualTimeDispatcher(ObservedDispatcher):
         self.of_pools.run_due()
 
     def _sleep_s(self) -> float:
-        if self.ready or self._hooks or self._last_hooks or self._is_stopping or self.has_due:
+        if self._has_more or self.has_due:
             return 0.0
         return self.of_pools.sleep_s()
 

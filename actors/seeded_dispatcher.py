@@ -117,6 +117,9 @@ class SeededDispatcher:
         seed: decides the order.
         clock: virtual time, unless told.
         order: shared by the engines of a test; one of its own unless told.
+
+    Attributes:
+        killed: what who waits is told, once it was killed.
     """
 
     ears: Overhearing | None = None
@@ -131,7 +134,7 @@ class SeededDispatcher:
         self._timers = Timers()
         self._hooks: list[Callable[[], None]] = []
         self._is_running = False
-        self._killed: BaseException | None = None
+        self.killed: BaseException | None = None
         self.order.join(self)
 
     def wake(self) -> None:
@@ -165,7 +168,7 @@ class SeededDispatcher:
 
     def kill(self, error: BaseException) -> None:
         """Who waits is told this error, and no answer, once all mail that is left has been read."""
-        self._killed = error
+        self.killed = error
 
     def is_current_thread(self) -> bool:
         """Whether the caller is one of its actors, or called by one."""
@@ -183,12 +186,12 @@ class SeededDispatcher:
             pykka.Timeout: the time is over.
         """
         until_s = None if timeout is None else self.clock.monotonic_s() + max(0.0, timeout)
-        while not reply.is_set and self._killed is None:
+        while not reply.is_set and self.killed is None:
             if not self.step(until_s=until_s):
                 self._give_up(until_s)
-        if self._killed is not None:
+        if self.killed is not None:
             self.read_what_is_left()
-            raise self._killed
+            raise self.killed
         return reply.get(timeout=0)
 
     def run_until_idle(self, *, advance_time: bool = True) -> int:
@@ -245,11 +248,6 @@ class SeededDispatcher:
             )
         self.clock.advance(max(0.0, until_s - self.clock.monotonic_s()))
         raise Timeout(f"{until_s} s of virtual time")
-
-    @property
-    def killed(self) -> BaseException | None:
-        """What who waits is told, once it was killed."""
-        return self._killed
 
     def read_what_is_left(self) -> None:
         """What a killed engine had sent before it died, and whoever got it could still do."""

@@ -13,12 +13,12 @@ import pykka
 
 from tempolite.actors.activity_pool import ActivityPool
 from tempolite.actors.clock import Clock
+from tempolite.actors.control_socket.gateway import GatewayActor
 from tempolite.actors.controls import GiveUp
 from tempolite.actors.database_file import DatabaseFile
 from tempolite.actors.directory import Directory
 from tempolite.actors.dispatcher import Dispatcher, ThreadDispatcher, check_is_outside
 from tempolite.actors.futures import Reply
-from tempolite.actors.gateway import GatewayActor
 from tempolite.actors.live_schedule import COMMANDS
 from tempolite.actors.lost_threads import LostThread
 from tempolite.actors.messages import (

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from tempolite.actors.clock import Clock
-from tempolite.actors.gateway import Service
+from tempolite.actors.control_socket.gateway import Service
 from tempolite.actors.residents import RESIDENTS_MAX
 from tempolite.actors.worker_main import Interpreter
 from tempolite.actors.worker_process import WorkerSettings

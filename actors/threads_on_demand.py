@@ -36,14 +36,10 @@ class ThreadsOnDemand:
         """Runs it when a thread is free; what it raises is logged."""
         with self._lock:
             self._open += 1
-            needs_thread = self._open > len(self._threads) and len(self._threads) < self._threads_max
-            if needs_thread:
-                thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
-                self._threads.add(thread)
             # Within the lock: a thread that is just leaving looks at the work under it.
             self._work.put(work)
-        if needs_thread:
-            self._start(thread)
+            if self._open > len(self._threads) and len(self._threads) < self._threads_max:
+                self._add_thread()
 
     def shut_down(self, timeout_s: float) -> None:
         """Lets the threads end after what they are doing, and waits for that so long."""
@@ -56,16 +52,17 @@ class ThreadsOnDemand:
         for thread in threads:
             thread.join(max(0.0, deadline_s - time.monotonic()))
 
-    def _start(self, thread: threading.Thread) -> None:
+    def _add_thread(self) -> None:
+        thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
         try:
             thread.start()
         except RuntimeError:
             # A process can have too many; one that is there already does the work, too.
-            with self._lock:
-                self._threads.discard(thread)
-                is_alone = not self._threads
-            if is_alone:
+            if not self._threads:
                 raise
+            return
+        # Told of only once it runs, and under the lock: who shuts down joins it.
+        self._threads.add(thread)
 
     def _serve(self) -> None:
         while True:

@@ -25,7 +25,9 @@ class Registry:
         on_new: told of names that were not known before, in the thread that brings them.
     """
 
-    def __init__(self, codec: JsonCodec, on_new: Callable[[tuple[str, ...]], None]) -> None:
+    def __init__(
+        self, codec: JsonCodec, on_new: Callable[[tuple[str, ...]], None] = lambda _names: None
+    ) -> None:
         self._codec = codec
         self._on_new = on_new
         self._calls: dict[str, WorkflowCall] = {}
@@ -64,7 +66,11 @@ class Registry:
                 logger.warning(
                     "workflow %s calls %s() in its own code, at %s:%d: on replay it runs again and may give "
                     "something else; %s",
-                    *(call.name, found.name, found.file, found.line, found.instead),
+                    call.name,
+                    found.name,
+                    found.file,
+                    found.line,
+                    found.instead,
                 )
 
     def find(self, name: str) -> WorkflowCall | None:

@@ -57,7 +57,11 @@ def test_the_wheel_has_every_file_of_the_package(built: Path) -> None:
     expected = {path.relative_to(ROOT).as_posix() for path in files}
 
     assert {name for name in names_in(wheel(built)) if name.startswith("tempolite/")} == expected
-    assert {"tempolite/py.typed", "tempolite/actors/workflow.py"} <= expected
+    assert {
+        "tempolite/py.typed",
+        "tempolite/actors/workflow.py",
+        "tempolite/actors/control_socket/wire.py",
+    } <= expected
 
 
 def test_the_wheel_says_which_python_it_needs(built: Path) -> None:

@@ -12,13 +12,13 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import msgspec
 
+from tempolite.actors.control_socket.link import Link
+from tempolite.actors.control_socket.wire import NextCommit
 from tempolite.actors.frames import PAYLOAD_LIMIT_MAX
 from tempolite.actors.futures import Reply
-from tempolite.actors.link import Link
 from tempolite.actors.live_schedule import SetSchedule
 from tempolite.actors.messages import AwaitIdle, StartRun
 from tempolite.actors.system import LOOK_S
-from tempolite.actors.wire import NextCommit
 from tempolite.codec import JsonCodec
 from tempolite.core.due_times import Timing
 from tempolite.core.events import RunCreated
@@ -85,7 +85,7 @@ class RemoteEngine(Controlling, Running, Scheduling, Following):
     def __init__(self, database: str | os.PathLike[str], codec: JsonCodec | None) -> None:
         self.codec = codec or JsonCodec()
         self._path = os.path.realpath(os.fspath(database))
-        self._registry = Registry(self.codec, lambda _names: None)
+        self._registry = Registry(self.codec)
         self._services = _services(self.codec, PAYLOAD_LIMIT_MAX)
         self._link: Link | None = None
 

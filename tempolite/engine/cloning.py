@@ -12,8 +12,10 @@ from tempolite.core.forking import kept_entries
 from tempolite.core.identifiers import StepKey, WorkflowId
 from tempolite.engine.handle import WorkflowInfo
 from tempolite.engine.in_process import InProcess
+from tempolite.engine.listing import unknown_workflow
 from tempolite.engine.running import Running
-from tempolite.errors import InvalidArguments, NotRegistered, WorkflowNotFound
+from tempolite.engine.settings import checked_text
+from tempolite.errors import InvalidArguments, NotRegistered
 
 
 class Cloning(Running, InProcess):
@@ -31,7 +33,7 @@ class Cloning(Running, InProcess):
         """
         stored, entries = self._source(id)
         created = _created(entries)
-        workflow = self._new_id() if new_id is None else _checked_id("new_id", new_id)
+        workflow = self._new_id() if new_id is None else checked_text("new_id", new_id)
         clone = self._anew(created, workflow, retried_from=id, seed=self._services.new_seed())
         return self._begin(workflow, stored, clone, is_made_up=new_id is None)
 
@@ -58,7 +60,7 @@ class Cloning(Running, InProcess):
             NotRegistered: its function is not known to this engine.
         """
         stored, entries = self._source(id)
-        workflow = _checked_id("new_id", new_id)
+        workflow = checked_text("new_id", new_id)
         try:
             prelude = kept_entries(entries, StepKey(before))
         except (KeyError, TypeError):
@@ -75,7 +77,7 @@ class Cloning(Running, InProcess):
         self._check_started()
         stored = self._runs.find(WorkflowId(id))
         if stored is None:
-            raise WorkflowNotFound(f"no workflow {id!r}")
+            raise unknown_workflow(id)
         return stored, self._runs.entries(stored)
 
     def _anew(self, created: RunCreated, workflow: str, **origin: Any) -> RunCreated:
@@ -123,9 +125,3 @@ def _created(entries: list[Entry]) -> RunCreated:
     body = entries[0].body
     assert isinstance(body, RunCreated), "the history was folded, or will be"
     return body
-
-
-def _checked_id(name: str, id: Any) -> str:
-    if not isinstance(id, str) or not id:
-        raise InvalidArguments(f"{name} is {id!r}, expected a non-empty text")
-    return id

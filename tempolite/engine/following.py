@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 from tempolite.actors.futures import Reply
-from tempolite.engine.listing import Event, checked_position
+from tempolite.engine.listing import Event
 from tempolite.engine.port import Port
+from tempolite.engine.settings import checked_count
 from tempolite.errors import EngineClosed
 
 
@@ -25,12 +26,12 @@ class Following(Port):
             EngineClosed: the engine is not started, or was closed meanwhile.
         """
         self._check_started()
-        return self._events(checked_position(after), follow)
+        return self._events(checked_count("after", after), follow)
 
     async def aevents(self, after: int = 0, follow: bool = False) -> AsyncIterator[Event]:
         """Awaitable twin of :meth:`events`: an async iterator."""
         self._check_started()
-        position = checked_position(after)
+        position = checked_count("after", after)
         while True:
             bell = self._next_commit() if follow else None
             page = await asyncio.to_thread(self._page, position, is_followed=follow)

@@ -17,9 +17,8 @@ from tempolite.core.queues import DEFAULT_QUEUE
 from tempolite.core.schedule_events import ScheduleSpec
 from tempolite.core.status import Status
 from tempolite.engine.lifecycle import Lifecycle
-from tempolite.engine.listing import Event, ScheduleRow, event_of
-from tempolite.engine.settings import checked_id
-from tempolite.errors import InvalidArguments, WorkflowNotFound
+from tempolite.engine.listing import Event, ScheduleRow, event_of, latest_of
+from tempolite.engine.settings import checked_id, checked_text
 from tempolite.store import queries
 
 EVENTS_PER_PAGE = 500
@@ -39,10 +38,7 @@ class InProcess(Lifecycle):
 
     def get_row(self, workflow: str) -> queries.RunRow:
         """A workflow's latest run, as last committed."""
-        rows = self._rows(queries.RUN, (workflow,))
-        if not rows:
-            raise WorkflowNotFound(f"no workflow {workflow!r}")
-        return msgspec.convert(rows[0], queries.RunRow)
+        return latest_of(workflow, self._rows(queries.RUN, (workflow,)))
 
     def stored_end(self, workflow: str) -> RunEnded | None:
         """What who has no patience is told: the outcome that is there."""
@@ -109,8 +105,7 @@ class InProcess(Lifecycle):
         self, name: str, timing: Timing, fn: Any, args: tuple[Any, ...], policies: tuple[Any, Any]
     ) -> SetSchedule:
         self._check_started()
-        if not isinstance(name, str) or not name:
-            raise InvalidArguments(f"name is {name!r}, expected a non-empty text")
+        checked_text("name", name)
         call = self._registry.add(fn)
         call.shape.check(call.name, args, {})
         self._check_queue(call.options.queue or DEFAULT_QUEUE)

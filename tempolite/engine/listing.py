@@ -12,9 +12,9 @@ import msgspec
 from tempolite.core.schedule import ScheduleState
 from tempolite.core.schedule_events import Catchup, Overlap
 from tempolite.core.status import Status
-from tempolite.errors import InvalidArguments
+from tempolite.errors import InvalidArguments, WorkflowNotFound
 from tempolite.registry import Registry
-from tempolite.store.queries import RunFilter
+from tempolite.store.queries import RunFilter, RunRow
 
 if TYPE_CHECKING:
     from tempolite.engine.handle import WorkflowInfo
@@ -182,13 +182,40 @@ def event_of(row: tuple[Any, ...]) -> Event:
     )
 
 
+def latest_of(workflow: str, rows: Sequence[Any]) -> RunRow:
+    """A workflow's latest run, from what was found of it.
+
+    Raises:
+        WorkflowNotFound: nothing was.
+    """
+    if not rows:
+        raise unknown_workflow(workflow)
+    return msgspec.convert(rows[0], RunRow)
+
+
+def unknown_workflow(workflow: str, run: int | None = None) -> WorkflowNotFound:
+    """Says that there is no such workflow, or no such run of it."""
+    return WorkflowNotFound(f"no workflow {workflow!r}" + ("" if run is None else f" with a run {run}"))
+
+
+def page_of_runs(rows: Sequence[Any], limit: int) -> Page[RunRow]:
+    """So many of the runs that were found; one more of them says that there is another page."""
+    runs = [msgspec.convert(row, RunRow) for row in rows[:limit]]
+    return Page(runs, str(runs[-1].ordinal) if len(rows) > limit else None)
+
+
 def moment(at_us: int) -> datetime:
     """µs since the epoch as an aware datetime in UTC."""
     return _EPOCH + timedelta(microseconds=at_us)
 
 
-def micros(name: str, at: datetime | None) -> int | None:
-    """An aware datetime as µs since the epoch.
+def micros(at: datetime) -> int:
+    """An aware datetime as µs since the epoch."""
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def checked_micros(name: str, at: datetime | None) -> int | None:
+    """The same of what somebody gave.
 
     Raises:
         InvalidArguments: it is naive, or no datetime.
@@ -197,7 +224,7 @@ def micros(name: str, at: datetime | None) -> int | None:
         return None
     if not isinstance(at, datetime) or at.tzinfo is None:
         raise InvalidArguments(f"{name} is {at!r}, expected an aware datetime")
-    return (at - _EPOCH) // timedelta(microseconds=1)
+    return micros(at)
 
 
 def span_us(name: str, span: timedelta) -> int:
@@ -240,33 +267,11 @@ def run_filter(
         functions=functions,
         parent=parent,
         run_group=run_group,
-        created_after=micros("created_after", created_after),
-        created_before=micros("created_before", created_before),
+        created_after=checked_micros("created_after", created_after),
+        created_before=checked_micros("created_before", created_before),
         search=search,
         before=_ordinal(cursor),
     )
-
-
-def checked_position(after: int) -> int:
-    """A place in the log.
-
-    Raises:
-        InvalidArguments: it is no int from 0.
-    """
-    if not isinstance(after, int) or isinstance(after, bool) or after < 0:
-        raise InvalidArguments(f"after is {after!r}, expected an int from 0")
-    return after
-
-
-def checked_limit(limit: int) -> int:
-    """The size of a page.
-
-    Raises:
-        InvalidArguments: it is no int from 1.
-    """
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-        raise InvalidArguments(f"limit is {limit!r}, expected an int from 1")
-    return limit
 
 
 def checked_statuses(status: Any) -> list[str]:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from tempolite.core.identifiers import WorkflowId
 from tempolite.core.status import Status
 from tempolite.engine.handle import WorkflowInfo
@@ -19,11 +17,12 @@ from tempolite.engine.listing import (
     Node,
     Page,
     QueueInfo,
-    checked_limit,
     event_of,
+    page_of_runs,
     run_filter,
+    unknown_workflow,
 )
-from tempolite.errors import WorkflowNotFound
+from tempolite.engine.settings import checked_count
 from tempolite.store import queries
 
 
@@ -80,11 +79,9 @@ class Looking(Lifecycle):
             search=search,
             cursor=cursor,
         )
-        size = checked_limit(limit)
-        rows = self._rows(*queries.list_runs(chosen, size + 1))
-        found = [msgspec.convert(row, queries.RunRow) for row in rows[:size]]
-        following = str(found[-1].ordinal) if len(rows) > size else None
-        return Page([WorkflowInfo(self, row.workflow) for row in found], following)
+        size = checked_count("limit", limit, least=1)
+        found = page_of_runs(self._rows(*queries.list_runs(chosen, size + 1)), size)
+        return Page([WorkflowInfo(self, row.workflow) for row in found], found.cursor)
 
     async def aworkflows(self, **filters: Any) -> Page[WorkflowInfo[Any]]:
         """Awaitable twin of :meth:`workflows`."""
@@ -110,7 +107,7 @@ class Looking(Lifecycle):
         else:
             rows = self._rows(queries.HISTORY_OF_RUN, (id, run))
         if not rows:
-            raise WorkflowNotFound(f"no workflow {id!r}" + ("" if run is None else f" with a run {run}"))
+            raise unknown_workflow(id, run)
         return [event_of(row) for row in rows]
 
     async def ahistory(self, id: str, *, run: int | None = None) -> list[Event]:
@@ -140,7 +137,7 @@ class Looking(Lifecycle):
         """
         rows = self._rows(queries.TREE, (id,))
         if not rows:
-            raise WorkflowNotFound(f"no workflow {id!r}")
+            raise unknown_workflow(id)
         children: dict[str, list[str]] = {}
         for workflow, parent in rows:
             children.setdefault(parent or "", []).append(workflow)
@@ -175,9 +172,3 @@ class Looking(Lifecycle):
     async def ametrics(self) -> Metrics:
         """Awaitable twin of :meth:`metrics`."""
         return await asyncio.to_thread(self.metrics)
-
-    def _row(self, workflow: str) -> queries.RunRow:
-        rows = self._rows(queries.RUN, (workflow,))
-        if not rows:
-            raise WorkflowNotFound(f"no workflow {workflow!r}")
-        return msgspec.convert(rows[0], queries.RunRow)

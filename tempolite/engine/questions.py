@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from tempolite.actors import wire
+from tempolite.actors.control_socket import wire
 from tempolite.actors.controls import (
     Cancel,
     ContinueArrived,

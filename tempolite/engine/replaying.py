@@ -7,8 +7,9 @@ from typing import Any
 
 from tempolite.core.identifiers import WorkflowId
 from tempolite.engine.lifecycle import Lifecycle
+from tempolite.engine.listing import unknown_workflow
 from tempolite.engine.running import Running
-from tempolite.errors import InvalidState, WorkflowNotFound
+from tempolite.errors import InvalidState
 from tempolite.execution.replay import replayed
 from tempolite.store import queries
 
@@ -39,7 +40,7 @@ class Replaying(Running, Lifecycle):
         values = (id,) if run is None else (id, run)
         rows = self._rows(queries.RUN_TO_REPLAY.format(which=where), values)
         if not rows:
-            raise WorkflowNotFound(f"no workflow {id!r}" + ("" if run is None else f" with a run {run}"))
+            raise unknown_workflow(id, run)
         stream, function, status = rows[0]
         execution = self._runs.load_sealed(WorkflowId(id), stream, function)
         if not execution.log.state.is_finished:

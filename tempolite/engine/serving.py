@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, assert_never, cast
 
 import msgspec
 
-from tempolite.actors import wire
+from tempolite.actors.control_socket import wire
 from tempolite.actors.controls import (
     Cancel,
     ContinueArrived,
@@ -87,7 +87,7 @@ _SCHEDULE_COMMANDS = {
 
 
 class Serving:
-    """Answers for an engine; see ``tempolite.actors.gateway.Service``."""
+    """Answers for an engine; see ``tempolite.actors.control_socket.gateway.Service``."""
 
     def __init__(self, engine: Lifecycle) -> None:
         self._engine = cast("Tempolite", engine)

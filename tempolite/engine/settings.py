@@ -1,4 +1,4 @@
-"""What an engine is made with, looked at once."""
+"""What an engine is made with, and plain arguments of its calls, looked at."""
 
 from __future__ import annotations
 
@@ -14,14 +14,25 @@ from tempolite.determinism.places import Eyes
 from tempolite.errors import InvalidArguments
 
 
-def checked_count(name: str, value: Any) -> int:
+def checked_count(name: str, value: Any, *, least: int = 0) -> int:
     """A number of things.
+
+    Raises:
+        InvalidArguments: it is none, or too small.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InvalidArguments(f"{name} is {value!r}, expected an int from {least}")
+    return value
+
+
+def checked_text(name: str, value: Any) -> str:
+    """An id or a name.
 
     Raises:
         InvalidArguments: it is none.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise InvalidArguments(f"{name} is {value!r}, expected an int from 0")
+    if not isinstance(value, str) or not value:
+        raise InvalidArguments(f"{name} is {value!r}, expected a non-empty text")
     return value
 
 

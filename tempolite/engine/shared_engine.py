@@ -6,9 +6,9 @@ import asyncio
 import os
 from typing import Any, Self
 
+from tempolite.actors.control_socket.link import Link
 from tempolite.actors.database_file import MEMORY
 from tempolite.actors.life_lock import LifeLock
-from tempolite.actors.link import Link
 from tempolite.actors.standby import Standby
 from tempolite.engine.client import RemoteEngine
 from tempolite.engine.lifecycle import Lifecycle

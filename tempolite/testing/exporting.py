@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import msgspec
@@ -13,7 +12,7 @@ import msgspec
 from tempolite.actors.database_file import DatabaseFile, run
 from tempolite.codec import JsonCodec
 from tempolite.engine.client import Client
-from tempolite.engine.listing import Event, event_of, run_filter
+from tempolite.engine.listing import Event, Page, event_of, latest_of, micros, page_of_runs, run_filter
 from tempolite.errors import EngineClosed, InvalidArguments, WorkflowNotFound
 from tempolite.registry import Registry
 from tempolite.store import queries
@@ -22,8 +21,6 @@ from tempolite.store.schema import LAYOUT
 from tempolite.testing.history_file import RecordedRun, write_histories
 
 RUNS_PER_PAGE = 500
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class Source(Protocol):
@@ -106,7 +103,7 @@ def _recorded(row: RunRow, number: int, events: list[Event]) -> RecordedRun:
                 event.type,
                 event.step,
                 event.attempt,
-                (event.at - _EPOCH) // _MICROSECOND,
+                micros(event.at),
                 msgspec.Raw(msgspec.json.encode(event.payload)),
             )
             for event in events
@@ -127,10 +124,6 @@ class _Listed(msgspec.Struct, frozen=True):
     id: str
 
 
-class _Page(list[_Listed]):
-    cursor: str | None = None
-
-
 class StoredFile:
     """A database that no engine has open; while it is read, none can open it.
 
@@ -147,18 +140,13 @@ class StoredFile:
 
     def get_row(self, workflow: str) -> RunRow:
         """A workflow's latest run."""
-        rows = self._rows(queries.RUN, (workflow,))
-        if not rows:
-            raise WorkflowNotFound(f"no workflow {workflow!r}")
-        return msgspec.convert(rows[0], RunRow)
+        return latest_of(workflow, self._rows(queries.RUN, (workflow,)))
 
-    def workflows(self, *, limit: int, **filters: Any) -> _Page:
+    def workflows(self, *, limit: int, **filters: Any) -> Page[_Listed]:
         """A page of them."""
-        chosen = run_filter(Registry(JsonCodec(), lambda _names: None), **filters)
-        rows = [msgspec.convert(row, RunRow) for row in self._rows(*queries.list_runs(chosen, limit + 1))]
-        page = _Page(_Listed(row.workflow) for row in rows[:limit])
-        page.cursor = str(rows[limit - 1].ordinal) if len(rows) > limit else None
-        return page
+        chosen = run_filter(Registry(JsonCodec()), **filters)
+        found = page_of_runs(self._rows(*queries.list_runs(chosen, limit + 1)), limit)
+        return Page([_Listed(row.workflow) for row in found], found.cursor)
 
     def history(self, id: str, *, run: int) -> list[Event]:
         """The events of a run."""

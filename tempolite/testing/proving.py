@@ -104,7 +104,7 @@ def replay_histories(
         InvalidArguments: the file is no export, or damaged; the line is named.
     """
     codec = codec or JsonCodec()
-    registry = Registry(codec, lambda _names: None)
+    registry = Registry(codec)
     for function in workflows:
         registry.add(function)
     services = _services(codec)

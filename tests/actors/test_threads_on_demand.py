@@ -1,15 +1,19 @@
-"""Threads for work that may block, in a process that can have no more of them."""
+"""Threads for work that may block: what becomes of it where they are slow to come, or can't be had."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
 from tempolite.actors.threads_on_demand import ThreadsOnDemand
+from tests.actors.slow_start import SlowStart
 
 WAIT_S = 20
+WRONG_S = 0.2
+"""So long a shut-down that would not wait for a thread is given to show it."""
 
 
 @pytest.fixture
@@ -51,3 +55,21 @@ def test_where_no_thread_can_be_had_the_caller_is_told(
     threads.run(lambda: None)
 
     assert done.wait(WAIT_S)
+
+
+def test_a_shut_down_waits_for_a_thread_that_is_about_to_start(
+    threads: ThreadsOnDemand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The work that it was made for is done when the shut-down returns."""
+    done = threading.Event()
+    slow = SlowStart(monkeypatch, "test")
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(threads.run, done.set)
+        assert slow.has_begun.wait(WAIT_S)
+        shutting_down = pool.submit(threads.shut_down, WAIT_S)
+        wait([shutting_down], WRONG_S)
+        slow.may_end.set()
+
+        shutting_down.result(WAIT_S)
+        running.result(WAIT_S)
+        assert done.is_set()

@@ -196,14 +196,14 @@ def test_streams_are_not_used_again_after_a_restart(make_engine: EngineMaker, pa
     """Though the rows are gone that had them: listings stay in order."""
     first = make_engine(path)
     start_all(first, "a", "b", "c")
-    before = first._row("c").stream
+    before = first.get_row("c").stream
     first.delete()
     first.close()
 
     again = make_engine(path)
     start_all(again, "d")
 
-    assert again._row("d").stream == before + 1
+    assert again.get_row("d").stream == before + 1
 
 
 def test_deleted_workflows_stay_deleted_after_a_crash(

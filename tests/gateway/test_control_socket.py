@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tempolite import EngineClosed, Tempolite
-from tempolite.actors import control_socket
+from tempolite.actors.control_socket import socket_file
 from tests.engine.conftest import EngineMaker
 from tests.gateway.conftest import ClientMaker
 from tests.gateway.workflows import KNOWN, double
@@ -35,7 +35,7 @@ def test_the_umask_does_not_open_the_socket(make_engine: EngineMaker, path: Path
     """Nor does it close it."""
     before = os.umask(0o777)
     try:
-        control_socket.listen(str(path)).close()
+        socket_file.listen(str(path)).close()
     finally:
         os.umask(before)
 
@@ -46,9 +46,9 @@ def test_another_user_s_process_is_refused(
     owner: Tempolite, make_client: ClientMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also one that may open the file, such as root: the kernel says whose it is."""
-    real = control_socket.os.geteuid()
+    real = socket_file.os.geteuid()
     ids = iter([real, real + 1])  # the client is asked first, then the owner
-    monkeypatch.setattr(control_socket.os, "geteuid", lambda: next(ids, real))
+    monkeypatch.setattr(socket_file.os, "geteuid", lambda: next(ids, real))
 
     with pytest.raises(EngineClosed, match="no engine can be reached"):
         make_client()
@@ -58,7 +58,7 @@ def test_a_socket_of_another_user_s_process_is_not_spoken_to(
     owner: Tempolite, make_client: ClientMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a folder that others may write to, one could have been put there."""
-    monkeypatch.setattr(control_socket.os, "geteuid", lambda: -1)
+    monkeypatch.setattr(socket_file.os, "geteuid", lambda: -1)
 
     with pytest.raises(EngineClosed, match="belongs to another user's process"):
         make_client()
@@ -113,12 +113,12 @@ def test_a_socket_that_was_never_finished_is_replaced(path: Path, monkeypatch: p
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(control_socket.os, "rename", die)
+        patch.setattr(socket_file.os, "rename", die)
         with pytest.raises(KeyboardInterrupt):
-            control_socket.listen(str(path))
+            socket_file.listen(str(path))
     assert len(os.listdir(path.parent)) == 1
 
-    control_socket.listen(str(path)).close()
+    socket_file.listen(str(path)).close()
 
     assert os.listdir(path.parent) == [socket_of(path).name]
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tempolite import Client, EngineClosed, Tempolite
-from tempolite.actors import control_socket, gateway, wire
+from tempolite.actors.control_socket import gateway, socket_file, wire
 from tempolite.core.due_times import Timing
 from tests.engine.conftest import EngineMaker
 from tests.engine.waiting import wait_until
@@ -38,7 +38,7 @@ class Stranger:
     """Speaks to an owner without the client's manners."""
 
     def __init__(self, path: Path) -> None:
-        self.socket = control_socket.connect(str(path))
+        self.socket = socket_file.connect(str(path))
         self.socket.settimeout(WAIT_S)
 
     def send(self, *frames: Any) -> None:
@@ -367,7 +367,7 @@ def test_too_many_open_files_stop_nobody_who_is_in(
 
 def test_an_owner_that_speaks_nonsense_is_left(path: Path, tmp_path: Path) -> None:
     """A client that hears no frame ends the connection, and says that there is no engine."""
-    listener = control_socket.listen(str(path))
+    listener = socket_file.listen(str(path))
     listener.setblocking(True)
 
     def babble() -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tempolite import Client, ConnectionLost, EngineClosed, Event, Tempolite
-from tempolite.actors import control_socket, forking, wire
+from tempolite.actors import forking
+from tempolite.actors.control_socket import socket_file, wire
 from tests.engine.conftest import EngineMaker
 from tests.engine.waiting import wait_until
 from tests.gateway.conftest import ClientMaker
@@ -249,7 +250,7 @@ def test_a_log_is_followed_from_one_owner_to_the_next(
     wait_until(lambda: len(seen) == 2 and pages[-1] == 0 and only_waits_for_commits(client))
 
     with monkeypatch.context() as patch:
-        patch.setattr(control_socket, "connect", nobody)
+        patch.setattr(socket_file, "connect", nobody)
         owner._crash()
         second = make_engine(path, workflows=KNOWN)
         second.execute("b", double, 1).get(timeout=WAIT_S)
@@ -341,8 +342,8 @@ def test_no_fork_comes_between_a_connection_and_its_mark(
 
         monkeypatch.setattr(owner, name, look)
 
-    watch(control_socket, "listen")
-    watch(control_socket, "connect")
+    watch(socket_file, "listen")
+    watch(socket_file, "connect")
     watch(socket.socket, "accept")
     make_engine(path)
 

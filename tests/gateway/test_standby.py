@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import pytest
 
-from tempolite.actors import standby
 from tempolite.actors.standby import Standby
+from tests.actors.slow_start import SlowStart
 
 WAIT_S = 20.0
-
-
-class SlowThread(threading.Thread):
-    """One whose start takes until somebody lets it go on."""
-
-    is_starting = threading.Event()
-    may_start = threading.Event()
-
-    def start(self) -> None:
-        self.is_starting.set()
-        self.may_start.wait(WAIT_S)
-        super().start()
 
 
 def test_a_close_beside_a_wake_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even where the thread is about to start: it is waited for, and tries nothing."""
     tries: list[int] = []
     stand = Standby(lambda: bool(tries.append(1)))
-    monkeypatch.setattr(standby, "threading", SimpleNamespace(Thread=SlowThread))
+    slow = SlowStart(monkeypatch, "tempolite-standby")
     with ThreadPoolExecutor(2) as threads:
         waking = threads.submit(stand.wake)
-        assert SlowThread.is_starting.wait(WAIT_S)
+        assert slow.has_begun.wait(WAIT_S)
         closing = threads.submit(stand.close)
-        SlowThread.may_start.set()
+        slow.may_end.set()
 
         closing.result(WAIT_S)
         waking.result(WAIT_S)

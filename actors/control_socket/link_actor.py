@@ -17,10 +17,11 @@ from typing import Any
 
 import msgspec
 
-from tempolite.actors import control_socket, forking, wire
+from tempolite.actors import forking
 from tempolite.actors.actor import LATER, Actor, receives
+from tempolite.actors.control_socket import socket_file, wire
+from tempolite.actors.control_socket.framed_socket import FramedSocket
 from tempolite.actors.dispatcher import TimerHandle
-from tempolite.actors.framed_socket import FramedSocket
 from tempolite.actors.futures import Reply
 from tempolite.actors.messages import Message
 from tempolite.core.failure import Failure
@@ -187,12 +188,14 @@ class LinkActor(Actor):
     def _try(self) -> None:
         self._timer = None
         try:
-            connection = forking.open_socket(partial(control_socket.connect, self._database))
+            connection = forking.open_socket(partial(socket_file.connect, self._database))
         except OSError as error:
             self._wait_for_owner(error)
             return
         self._socket = FramedSocket(
-            *(self.dispatcher, connection, wire.ANSWER_MAX + wire.BESIDE_PAYLOAD_BYTES),
+            self.dispatcher,
+            connection,
+            wire.ANSWER_MAX + wire.BESIDE_PAYLOAD_BYTES,
             on_body=self._on_body,
             on_end=self._on_socket_end,
         )

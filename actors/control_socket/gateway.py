@@ -18,10 +18,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tempolite.actors import control_socket, forking, wire
+from tempolite.actors import forking
 from tempolite.actors.actor import Actor, receives, tell_if_alive
+from tempolite.actors.control_socket import socket_file, wire
+from tempolite.actors.control_socket.framed_socket import FramedSocket
 from tempolite.actors.dispatcher import TimerHandle
-from tempolite.actors.framed_socket import FramedSocket
 from tempolite.actors.futures import Reply, dead_is_closed
 from tempolite.actors.messages import Message
 from tempolite.actors.threads_on_demand import ThreadsOnDemand
@@ -114,7 +115,7 @@ class GatewayActor(Actor):
     def open(self) -> None:
         """Lets clients in; in the actors' thread. Where the folder takes no sockets, nobody comes in."""
         try:
-            self._listener = forking.open_socket(partial(control_socket.listen, self._database))
+            self._listener = forking.open_socket(partial(socket_file.listen, self._database))
         except OSError as error:
             logger.warning(
                 "%s: other processes can't connect, its folder takes no socket: %s", self._database, error
@@ -127,7 +128,7 @@ class GatewayActor(Actor):
         self._is_ending = True
         if self._listener is not None:
             with suppress(FileNotFoundError):
-                os.unlink(control_socket.socket_path(self._database))
+                os.unlink(socket_file.socket_path(self._database))
         self._close_door()
 
     def finish_calls(self, timeout_s: float) -> None:
@@ -168,7 +169,7 @@ class GatewayActor(Actor):
             self.dispatcher.unwatch(listener.fileno())
             self.dispatcher.call_at(self.dispatcher.clock.monotonic_s() + ACCEPT_AGAIN_S, self._watch_door)
             return
-        if control_socket.is_same_user(connection):
+        if socket_file.is_same_user(connection):
             self._let_in(connection)
         else:
             logger.warning("%s: a process of another user was refused", self._database)
@@ -177,7 +178,9 @@ class GatewayActor(Actor):
     def _let_in(self, connection: socket.socket) -> None:
         visitor = Visitor()
         visitor.socket = FramedSocket(
-            *(self.dispatcher, connection, wire.question_max(self._service.welcome())),
+            self.dispatcher,
+            connection,
+            wire.question_max(self._service.welcome()),
             on_body=partial(self._on_body, visitor),
             on_end=partial(self._on_end, visitor),
         )

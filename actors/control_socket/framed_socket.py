@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable
 
 from tempolite.actors import forking
+from tempolite.actors.control_socket.wire import HEAD
 from tempolite.actors.dispatcher import Dispatcher
-from tempolite.actors.wire import HEAD
 
 RECEIVE_BYTES = 2**16
 """Read at once; others have their turn in between."""

@@ -8,13 +8,13 @@ from typing import Any
 
 import pykka
 
-from tempolite.actors import wire
 from tempolite.actors.actor import tell_if_alive
 from tempolite.actors.clock import SystemClock
+from tempolite.actors.control_socket import wire
+from tempolite.actors.control_socket.link_actor import End, LinkActor, Put, Seek, TakeBack
 from tempolite.actors.dispatcher import ThreadDispatcher
 from tempolite.actors.futures import Reply, dead_is_closed
 from tempolite.actors.life_lock import LifeLock
-from tempolite.actors.link_actor import End, LinkActor, Put, Seek, TakeBack
 from tempolite.core.failure import Failure
 
 STOP_S = 10.0

@@ -80,6 +80,19 @@ class Registry:
             call = self.add(declared)
         return call
 
+    def call_of(self, function: Any) -> WorkflowCall:
+        """A workflow function's call, which is known from now on; or the one of a recorded name.
+
+        Raises:
+            InvalidArguments: it is no workflow function, and no name of a known one.
+        """
+        if not isinstance(function, str):
+            return self.add(function)
+        call = self.find(function)
+        if call is None:
+            raise InvalidArguments(unknown_function(function))
+        return call
+
     def name_of(self, function: Any) -> str:
         """The name that a filter means: a text as it is, a callable by its recorded name."""
         return function_name(function)

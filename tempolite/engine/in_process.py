@@ -53,7 +53,7 @@ class InProcess(Lifecycle):
     ) -> StartRun:
         self._check_started()
         given = checked_id(id)
-        call: WorkflowCall = self._registry.add(fn)
+        call: WorkflowCall = self._registry.call_of(fn)
         call.shape.check(call.name, args, kwargs)
         self._check_queue(call.options.queue or DEFAULT_QUEUE)
         payload = self._services.encode_call(args, kwargs)
@@ -106,7 +106,7 @@ class InProcess(Lifecycle):
     ) -> SetSchedule:
         self._check_started()
         checked_text("name", name)
-        call = self._registry.add(fn)
+        call = self._registry.call_of(fn)
         call.shape.check(call.name, args, {})
         self._check_queue(call.options.queue or DEFAULT_QUEUE)
         if not timing.cron:

@@ -47,10 +47,13 @@ class Running(Port):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> WorkflowInfo[R]: ...
+    @overload
+    def execute(self, id: str | None, fn: str, /, *args: Any, **kwargs: Any) -> WorkflowInfo[Any]: ...
     def execute(self, id: str | None, fn: Any, /, *args: Any, **kwargs: Any) -> WorkflowInfo[Any]:
         """Starts a run durably; returns after the commit, never waits for a free worker.
 
-        Same id and function: the handle of the run that exists. ``id=None`` makes an id.
+        Same id and function: the handle of the run that exists. ``id=None`` makes an id. ``fn`` may be the
+        recorded name of a function that is registered.
 
         Raises:
             InvalidArguments, NotStorable: the call is wrong; nothing was recorded.
@@ -79,6 +82,8 @@ class Running(Port):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> WorkflowInfo[R]: ...
+    @overload
+    async def aexecute(self, id: str | None, fn: str, /, *args: Any, **kwargs: Any) -> WorkflowInfo[Any]: ...
     async def aexecute(self, id: str | None, fn: Any, /, *args: Any, **kwargs: Any) -> WorkflowInfo[Any]:
         """Awaitable twin of :meth:`execute`."""
         request = self._start_request(id, fn, args, kwargs)

@@ -25,7 +25,7 @@ class Scheduling(Port):
         self,
         name: str,
         spec: str | timedelta,
-        fn: Callable[..., Any],
+        fn: Callable[..., Any] | str,
         /,
         *args: Any,
         timezone: str | tzinfo = "UTC",
@@ -41,7 +41,7 @@ class Scheduling(Port):
         Args:
             name: of the schedule.
             spec: a cron line of five fields, or six with seconds first; or an interval, from now on.
-            fn: the workflow function, with its options.
+            fn: the workflow function, with its options; or the recorded name of one that is registered.
             args: its arguments.
             timezone: where the cron line is read. A time that does not exist there is due when the clocks
                 jump over it, one that comes twice is due the first time; lines with ``*`` in minutes or

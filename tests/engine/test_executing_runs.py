@@ -74,6 +74,31 @@ def test_arguments_are_passed_as_in_any_call(engine: Tempolite, call: Any, expec
     assert call(engine).get(timeout=10) == expected
 
 
+def test_a_known_function_is_started_by_its_recorded_name(engine: Tempolite) -> None:
+    """The same run as with the function itself; a name that nobody knows is refused, with the remedy."""
+    name = f"{double.__module__}:double"
+    with pytest.raises(InvalidArguments, match=r"double.*tp\.register"):
+        engine.execute("a", name, 21)
+    engine.register(double)
+
+    assert engine.execute("a", name, 21).get(timeout=10) == 42
+    assert engine.execute("a", double, 1).get(timeout=10) == 42
+    with pytest.raises(InvalidArguments):
+        engine.execute("b", name, 1, 2)
+    assert engine.count() == 1
+
+
+def test_a_schedule_takes_a_recorded_name(engine: Tempolite) -> None:
+    """As ``execute`` does."""
+    engine.register(double)
+
+    engine.schedule("nightly", "0 3 * * *", f"{double.__module__}:double", 1)
+
+    with pytest.raises(InvalidArguments):
+        engine.schedule("hourly", "0 * * * *", "nobody:knows", 1)
+    assert [schedule.name for schedule in engine.schedules()] == ["nightly"]
+
+
 def test_an_id_is_made_where_none_is_given(engine: Tempolite) -> None:
     """Two such runs are two runs."""
     one, two = engine.execute(None, double, 1), engine.execute(None, double, 1)

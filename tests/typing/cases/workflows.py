@@ -1,6 +1,6 @@
 """Starting workflows: roots by ``execute``, children by ``ctx.workflow``."""
 
-from typing import assert_type
+from typing import Any, assert_type
 
 from tempolite import (
     AsyncWorkflowContext,
@@ -52,6 +52,7 @@ def right(tp: Tempolite, ctx: WorkflowContext) -> None:
     assert_type(tp.execute("n-1", nightly).get(), list[int])
     assert_type(tp.execute("o-1", workflow(order, timeout=60), 1).get(), str)
     assert_type(tp.execute_default("o-1", order, 1).get(), str)
+    assert_type(tp.execute("o-1", "shop.orders:order", 1), WorkflowInfo[Any])
     assert_type(ctx.workflow("child", order, 1), ChildWorkflowInfo[str])
     assert_type(ctx.workflow("child", invoice, 1).get(), float)
     assert_type(ctx.workflow("child", nightly).get(), list[int])
@@ -61,6 +62,7 @@ def right(tp: Tempolite, ctx: WorkflowContext) -> None:
 async def right_async(tp: Tempolite, ctx: AsyncWorkflowContext) -> None:
     assert_type(await tp.aexecute("o-1", order, 1), WorkflowInfo[str])
     assert_type(await (await tp.aexecute("i-1", invoice, 1)), float)
+    assert_type(await tp.aexecute("i-1", "shop.orders:invoice", 1), WorkflowInfo[Any])
     assert_type(await tp.execute("o-1", order, 1), str)
     assert_type(await ctx.workflow("child", order, 1), str)
     assert_type(await ctx.workflow("child", invoice, 1), float)

@@ -47,8 +47,8 @@ class RunState(msgspec.Struct):
     dedups: set[tuple[str, str]] = set()
     """Name and ``dedup`` of each signal that had one."""
     updates: dict[int, events.UpdateAccepted] = {}
-    updates_in_pause: dict[int, int] = {}
-    """The pause in which an update came: the code met it before whatever else came meanwhile."""
+    paused_at: dict[int, int] = {}
+    """The pause in which an update or a cancellation came: the code met it before whatever else came in it."""
     timers_open: int = 0
     has_children: bool = False
     statuses: int = 0
@@ -141,6 +141,8 @@ class RunState(msgspec.Struct):
             case events.RunResumed():
                 self.paused_seq, self.is_held = None, body.held
             case events.CancelRequested():
+                if self.paused_seq is not None:
+                    self.paused_at[entry.seq] = self.paused_seq
                 # Who is to end neither rests nor stands in line any longer.
                 self.cancel_seq, self.paused_seq = entry.seq, None
                 self.is_held = self.is_held and self.began_at is None
@@ -151,7 +153,7 @@ class RunState(msgspec.Struct):
             case events.UpdateAccepted():
                 self.updates[entry.seq] = body
                 if self.paused_seq is not None:
-                    self.updates_in_pause[entry.seq] = self.paused_seq
+                    self.paused_at[entry.seq] = self.paused_seq
             case events.StatusSet():
                 self.statuses += 1
             case _:

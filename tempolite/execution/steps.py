@@ -182,8 +182,8 @@ class Steps:
         self._push(seq, RUN_STEP)
 
     def _push(self, seq: int, key: StepKey) -> None:
-        """An update that a paused run took was handled at once, and so before all that came in the pause."""
-        place = self._log.state.updates_in_pause.get(seq, seq)
+        """What a paused run was given at once, an update or its end, came before all else of the pause."""
+        place = self._log.state.paused_at.get(seq, seq)
         heapq.heappush(self._ready, (place, seq, key))
 
     def unsettled(self) -> list[str]:

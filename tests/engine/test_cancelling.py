@@ -215,6 +215,48 @@ def test_a_paused_run_is_cancelled_at_once(make_engine: EngineMaker, home: Home,
     assert effects.lines() == ["cleaned"]
 
 
+def handled(ctx: WorkflowContext, effects: str, gate: str) -> None:
+    held, approval = ctx.activity("hold", pass_gate, gate), ctx.signal("approval")
+    try:
+        held.get()
+        approval.get()
+        ctx.side_effect("went on", note, effects, "went on").get()
+    finally:
+        found = [held.get(), approval.get()]
+        ctx.activity("clean", note, effects, f"cleaned {found}").get()
+
+
+async def handled_async(ctx: AsyncWorkflowContext, effects: str, gate: str) -> None:
+    held, approval = ctx.activity("hold", pass_gate, gate), ctx.signal("approval")
+    try:
+        await held
+        await approval
+        await ctx.side_effect("went on", note, effects, "went on")
+    finally:
+        found = [await held, await approval]
+        await ctx.activity("clean", note, effects, f"cleaned {found}")
+
+
+@pytest.mark.parametrize("flow", [handled, handled_async])
+def test_what_came_in_a_pause_does_not_carry_a_cancelled_run_on(
+    make_engine: EngineMaker, home: Home, effects: Effects, gate: Gate, flow: Any
+) -> None:
+    """``Cancelled`` is raised where the run was paused; its ``finally`` finds what came since."""
+    engine = make_engine(**home, queues=THREADS)
+    info = engine.execute("a", flow, effects.path, gate.path)
+    gate.wait_until_reached()
+    engine.pause("a")
+    engine.signal("a", "approval", "yes")
+    gate.release()
+    wait_until(lambda: any(event.type == "ActivityCompleted" for event in info.history()))
+
+    engine.cancel("a")
+
+    with pytest.raises(WorkflowCancelled):
+        info.get(timeout=10)
+    assert effects.lines() == ["cleaned ['passed', 'yes']"]
+
+
 def test_a_run_that_waits_for_its_next_attempt_is_cancelled(make_engine: EngineMaker, home: Home) -> None:
     """No attempt follows."""
     engine = make_engine(**home)

@@ -9,6 +9,7 @@ from typing import Any
 from tempolite.actors.frames import PAYLOAD_LIMIT_MAX
 from tempolite.actors.watchdog import Watchdog
 from tempolite.core.due_times import BadTiming, Timing
+from tempolite.core.identifiers import is_name
 from tempolite.core.queues import DEFAULT_QUEUE, Queue
 from tempolite.determinism.places import Eyes
 from tempolite.errors import InvalidArguments
@@ -31,7 +32,7 @@ def checked_text(name: str, value: Any) -> str:
     Raises:
         InvalidArguments: it is none.
     """
-    if not isinstance(value, str) or not value:
+    if not is_name(value):
         raise InvalidArguments(f"{name} is {value!r}, expected a non-empty text")
     return value
 
@@ -124,6 +125,6 @@ def checked_id(id: Any) -> str | None:
     Raises:
         InvalidArguments: it is neither.
     """
-    if id is not None and (not isinstance(id, str) or not id):
+    if id is not None and not is_name(id):
         raise InvalidArguments(f"id is {id!r}, expected a non-empty text or None")
     return id

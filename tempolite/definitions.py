@@ -95,7 +95,7 @@ class WorkflowOptions:
         defer: create it ``PENDING``, until somebody calls ``enqueue``.
         detach: a run group of its own; the parent doesn't wait.
         on_parent_close: what becomes of a child when its parent ends first.
-        id: of the child; ``parent/step`` unless given.
+        id: of a child, ``parent/step`` unless given; of a root that is executed with the id None.
         name: recorded instead of ``module:qualname``.
         aliases: further names that mean this workflow in older histories.
     """

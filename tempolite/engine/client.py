@@ -159,12 +159,14 @@ class RemoteEngine(Controlling, Running, Scheduling, Following):
         self, id: str | None, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> StartRun:
         self._check_started()
-        workflow = checked_id(id) or made_up_id(time.time_ns() // 1_000, os.urandom(DRAWN_BYTES))
+        given = checked_id(id)
         if isinstance(fn, str):
+            workflow = given or _new_id()
             payload = msgspec.Raw(self._services.encode_call(args, kwargs))
             created = RunCreated(workflow=workflow, function=fn, args=payload, seed=0)
             return StartRun(WorkflowId(workflow), created)
         call = self._registry.add(fn)
+        workflow = given or call.options.id or _new_id()
         call.shape.check(call.name, args, kwargs)
         payload = msgspec.Raw(self._services.encode_call(args, kwargs))
         return StartRun(WorkflowId(workflow), call.run_created(workflow, payload, seed=0), code=call)
@@ -276,6 +278,10 @@ class Client(RemoteEngine):
         except BaseException:
             self._link.close()
             raise
+
+
+def _new_id() -> str:
+    return made_up_id(time.time_ns() // 1_000, os.urandom(DRAWN_BYTES))
 
 
 def _services(codec: JsonCodec, payload_limit: int) -> Services:

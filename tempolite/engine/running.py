@@ -54,8 +54,8 @@ class Running(Port):
     def execute(self, id: str | None, fn: Any, /, *args: Any, **kwargs: Any) -> WorkflowInfo[Any]:
         """Starts a run durably; returns after the commit, never waits for a free worker.
 
-        Same id and function: the handle of the run that exists. ``id=None`` makes an id. ``fn`` may be the
-        recorded name of a function that is registered.
+        Same id and function: the handle of the run that exists. ``id=None`` takes the one of the function's
+        options, or makes one. ``fn`` may be the recorded name of a function that is registered.
 
         Raises:
             InvalidArguments, NotStorable: the call is wrong; nothing was recorded.

@@ -107,7 +107,13 @@ class RunLog:
         self._outbox.append(message)
 
     def halt(self, problem: str, kind: str) -> None:
-        """Nothing goes on until a person acts."""
+        """Nothing goes on until a person acts.
+
+        Raises:
+            NonDeterminismError: the code is only looked at; that is what was to be found out.
+        """
+        if self.is_sealed:
+            raise NonDeterminismError(problem)
         if self.state.problem != f"{kind}: {problem}":
             self.record(events.RunStuck(f"{kind}: {problem}", kind))
         self.say_stuck()

@@ -65,7 +65,9 @@ def _locked(path: str) -> int:
         fd = os.open(path + LOCK_SUFFIX, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         folder = os.path.dirname(path)
-        why = error.strerror if os.path.isdir(folder) else f"there is no folder {folder}"
+        # A folder that may not be looked into is no reason to say that there is none.
+        is_missing = isinstance(error, FileNotFoundError) and not os.path.isdir(folder)
+        why = f"there is no folder {folder}" if is_missing else error.strerror
         raise StorageFailed(f"{path} can't be opened: {why}") from error
     os.fchmod(fd, 0o600)
     try:

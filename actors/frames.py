@@ -42,7 +42,7 @@ class Hello(Frame, frozen=True):
     Attributes:
         interpreter: ``module:class`` of what runs activities; imported by the worker.
         settings: handed to it.
-        sys_path, folder: those of the engine's process.
+        sys_path, folder, argv: those of the engine's process; as the system has them, which need not be text.
         slots: activities at once.
         lock_path: file to hold a shared lock on; empty for none.
         marks_path: file in which it marks what it runs, see ``running_marks.py``; empty for none.
@@ -51,8 +51,9 @@ class Hello(Frame, frozen=True):
 
     interpreter: str
     settings: dict[str, int | str | None]
-    sys_path: list[str]
-    folder: str
+    sys_path: list[bytes]
+    folder: bytes
+    argv: list[bytes]
     slots: int
     lock_path: str
     marks_path: str = ""

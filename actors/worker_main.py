@@ -97,11 +97,13 @@ class Worker:
         self._links: dict[int, JobLink] = {}
         self._is_told_to_end = False
         self._terms = 0
+        self._pid = os.getpid()
 
     def main(self) -> None:
         """Serves until the engine hangs up."""
         hello = self._receive_hello()
-        sys.path[:] = hello.sys_path
+        sys.path[:] = map(os.fsdecode, hello.sys_path)
+        sys.argv[:] = map(os.fsdecode, hello.argv)
         if hello.folder:
             os.chdir(hello.folder)
         lock = _hold_lock(hello.lock_path)
@@ -229,7 +231,12 @@ class Worker:
         if self._is_told_to_end and not self._links:
             os._exit(EXIT_TERMINATED)
 
-    def _on_term(self, _signum: int, _frame: Any) -> None:
+    def _on_term(self, signum: int, _frame: Any) -> None:
+        if os.getpid() != self._pid:
+            # A fork that an activity has made: it has our handler, and is no worker.
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+            return
         links = list(self._links.values())
         if not links:
             os._exit(EXIT_TERMINATED)

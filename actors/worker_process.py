@@ -279,8 +279,14 @@ def _hello(settings: WorkerSettings, slots: int, log_levels: tuple[int, int]) ->
     return frames.Hello(
         interpreter=settings.interpreter,
         settings=settings.settings,
-        sys_path=[os.path.join(folder, entry) for entry in sys.path],
-        folder=folder,
+        # Others than paths may stand there, which Python passes over too.
+        sys_path=[
+            os.fsencode(os.path.join(folder, entry))
+            for entry in sys.path
+            if isinstance(entry, (str, os.PathLike))
+        ],
+        folder=os.fsencode(folder),
+        argv=[os.fsencode(word) for word in getattr(sys, "argv", ()) if isinstance(word, str)],
         slots=slots,
         lock_path=settings.lock_path or "",
         marks_path=settings.marks_path or "",

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from tempolite.actors.messages import Terms
+from tempolite.core.identifiers import is_name
 from tempolite.core.retry import RetryPolicy
 from tempolite.errors import InvalidArguments
 
@@ -56,6 +57,7 @@ class ActivityOptions:
         for option in ("timeout", "deadline", "heartbeat_timeout", "grace"):
             _check_seconds(option, getattr(self, option))
         _check_bytes("memory_limit", self.memory_limit)
+        _check_flag("once", self.once)
         _check_common(self)
 
     # Worked out once: they are asked for at every attempt.
@@ -93,7 +95,7 @@ class WorkflowOptions:
         defer: create it ``PENDING``, until somebody calls ``enqueue``.
         detach: a run group of its own; the parent doesn't wait.
         on_parent_close: what becomes of a child when its parent ends first.
-        id: of the child; ``parent/step`` unless given.
+        id: of a child, ``parent/step`` unless given; of a root that is executed with the id None.
         name: recorded instead of ``module:qualname``.
         aliases: further names that mean this workflow in older histories.
     """
@@ -116,6 +118,10 @@ class WorkflowOptions:
             raise InvalidArguments(
                 f"on_parent_close is {self.on_parent_close!r}, expected 'cancel' or 'abandon'"
             )
+        for option in ("defer", "detach"):
+            _check_flag(option, getattr(self, option))
+        _check_name("id", self.id)
+        _check_versions(self.versions)
         _check_common(self)
 
     @property
@@ -274,12 +280,39 @@ def _check_bytes(name: str, value: Any) -> None:
         raise InvalidArguments(f"{name} is {value!r}, expected bytes, an int from 1")
 
 
+def _check_versions(versions: Any) -> None:
+    if not isinstance(versions, Mapping) or not all(
+        is_name(change) and isinstance(version, int) and not isinstance(version, bool)
+        for change, version in versions.items()
+    ):
+        raise InvalidArguments(f"versions is {versions!r}, expected a version, an int, for each change")
+
+
 def _check_common(options: ActivityOptions | WorkflowOptions) -> None:
     if options.retry is not None and not isinstance(options.retry, RetryPolicy):
         raise InvalidArguments(f"retry is {options.retry!r}, expected a RetryPolicy")
-    if not isinstance(options.priority, int):
-        raise InvalidArguments(f"priority is {options.priority!r}, expected an int")
+    if not _is_int(options.priority):
+        raise InvalidArguments(f"priority is {options.priority!r}, expected an int of 64 bits")
+    for option in ("queue", "name"):
+        _check_name(option, getattr(options, option))
     aliases: Any = options.aliases
-    if isinstance(aliases, str):
-        raise InvalidArguments(f"aliases is {options.aliases!r}, expected a tuple of names")
-    object.__setattr__(options, "aliases", tuple(options.aliases))
+    if isinstance(aliases, str) or not isinstance(aliases, Iterable):
+        raise InvalidArguments(f"aliases is {aliases!r}, expected a tuple of names")
+    object.__setattr__(options, "aliases", tuple(aliases))
+    for alias in options.aliases:
+        if not is_name(alias):
+            raise InvalidArguments(f"aliases holds {alias!r}, expected non-empty texts")
+
+
+def _check_name(option: str, value: Any) -> None:
+    if value is not None and not is_name(value):
+        raise InvalidArguments(f"{option} is {value!r}, expected a non-empty text")
+
+
+def _check_flag(option: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise InvalidArguments(f"{option} is {value!r}, expected True or False")
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple, Protocol, Self, TypeVarTuple, overload
 
 from tempolite.calls import ActivityCall, activity_call
-from tempolite.core.identifiers import step_key
+from tempolite.core.identifiers import is_name, step_key
 from tempolite.core.retry import RetryPolicy
 from tempolite.errors import InvalidArguments
 from tempolite.saga_context import CompensationContext, TransactionContext
@@ -132,7 +132,7 @@ class Saga:
         return f"<saga of {', '.join(step.name for step in self._steps) or 'no steps'}>"
 
     def _checked_name(self, name: Any) -> str:
-        if not isinstance(name, str) or not name or _FORBIDDEN_IN_NAMES.search(name):
+        if not is_name(name) or _FORBIDDEN_IN_NAMES.search(name):
             raise InvalidArguments(
                 f"name is {name!r}, expected a non-empty text without '/', which does not end in '#' and a "
                 "number"

@@ -13,6 +13,7 @@ import msgspec
 
 from tempolite.activity_context import ActivityContext
 from tempolite.codec import JsonCodec
+from tempolite.core.identifiers import is_text
 from tempolite.errors import InvalidArguments, PayloadTooLarge
 
 Role = Literal["transaction", "compensation"]
@@ -72,7 +73,7 @@ class Stored:
 
     def store(self, key: str, value: Any) -> None:
         """Keeps a value."""
-        if not isinstance(key, str):
+        if not is_text(key):
             raise InvalidArguments(f"key is {key!r}, expected a text")
         payload = self._codec.encode(value, f"stored[{key!r}]")
         if len(payload) > self._value_max:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NewType
+from typing import NewType, TypeGuard
 
 WorkflowId = NewType("WorkflowId", str)
 """What the user calls a workflow; the same through all its runs (continue-as-new)."""
@@ -17,6 +17,20 @@ OCCURRENCE_MARK = "#"
 
 DRAWN_BYTES = 10
 """Randomness in an id that is made up."""
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    r"""Whether a file can hold this as a text: SQLite's are UTF-8, which has no half surrogates.
+
+    >>> is_text("größe"), is_text("\udcff"), is_text(3)
+    (True, False, False)
+    """
+    return isinstance(value, str) and (value.isascii() or _is_utf8(value))
+
+
+def is_name(value: object) -> TypeGuard[str]:
+    """Whether something can be called that: a text that is not empty."""
+    return is_text(value) and value != ""
 
 
 def idempotency_key(workflow: WorkflowId, run: int, step: StepKey, schedule: int) -> str:
@@ -63,3 +77,11 @@ def made_up_id(now_us: int, drawn: bytes) -> str:
         | number & (1 << 62) - 1
     )
     return f"{bits:032x}"
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

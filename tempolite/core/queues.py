@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from tempolite.core.identifiers import is_name
 from tempolite.errors import InvalidArguments
 
 DEFAULT_QUEUE = "default"
@@ -35,7 +36,7 @@ class Queue:
     rate: str | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
+        if not is_name(self.name):
             raise InvalidArguments(f"queue name is {self.name!r}, expected a non-empty text")
         if self.kind not in get_args(QueueKind):
             raise InvalidArguments(

@@ -39,7 +39,7 @@ from tempolite.engine.replaying import Replaying
 from tempolite.engine.running import Running
 from tempolite.engine.scheduling import Scheduling
 from tempolite.engine.serving import PLAIN
-from tempolite.engine.settings import checked_id
+from tempolite.engine.settings import checked_codec, checked_id, checked_path
 from tempolite.errors import EngineClosed, WorkflowFailed
 from tempolite.execution.services import Limits, Services
 from tempolite.failures import rebuild_failure
@@ -83,8 +83,8 @@ class RemoteEngine(Controlling, Running, Scheduling, Following):
     """What :class:`Client` and :class:`SharedEngine` have in common: calls that a file's owner serves."""
 
     def __init__(self, database: str | os.PathLike[str], codec: JsonCodec | None) -> None:
-        self.codec = codec or JsonCodec()
-        self._path = os.path.realpath(os.fspath(database))
+        self.codec = checked_codec(codec)
+        self._path = os.path.realpath(checked_path("database", database))
         self._registry = Registry(self.codec)
         self._services = _services(self.codec, PAYLOAD_LIMIT_MAX)
         self._link: Link | None = None
@@ -138,7 +138,7 @@ class RemoteEngine(Controlling, Running, Scheduling, Following):
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """An online copy, made by the owner; the path is seen from here. See :meth:`Tempolite.backup`."""
-        self._backup(os.path.abspath(os.fspath(path)))
+        self._backup(os.path.abspath(checked_path("path", path)))
 
     async def abackup(self, path: str | os.PathLike[str]) -> None:
         """Awaitable twin of :meth:`backup`."""
@@ -159,12 +159,14 @@ class RemoteEngine(Controlling, Running, Scheduling, Following):
         self, id: str | None, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> StartRun:
         self._check_started()
-        workflow = checked_id(id) or made_up_id(time.time_ns() // 1_000, os.urandom(DRAWN_BYTES))
+        given = checked_id(id)
         if isinstance(fn, str):
+            workflow = given or _new_id()
             payload = msgspec.Raw(self._services.encode_call(args, kwargs))
             created = RunCreated(workflow=workflow, function=fn, args=payload, seed=0)
             return StartRun(WorkflowId(workflow), created)
         call = self._registry.add(fn)
+        workflow = given or call.options.id or _new_id()
         call.shape.check(call.name, args, kwargs)
         payload = msgspec.Raw(self._services.encode_call(args, kwargs))
         return StartRun(WorkflowId(workflow), call.run_created(workflow, payload, seed=0), code=call)
@@ -276,6 +278,10 @@ class Client(RemoteEngine):
         except BaseException:
             self._link.close()
             raise
+
+
+def _new_id() -> str:
+    return made_up_id(time.time_ns() // 1_000, os.urandom(DRAWN_BYTES))
 
 
 def _services(codec: JsonCodec, payload_limit: int) -> Services:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from tempolite.actors.run_ref import RunRef
@@ -109,7 +109,7 @@ class WorkflowInfo(Generic[R]):
         """Why it is stuck or stranded; empty otherwise."""
         return self._row().problem
 
-    def get(self, timeout: float | None = None) -> R:
+    def get(self, timeout: float | timedelta | None = None) -> R:
         """Waits for the outcome, in whatever process or run it comes about.
 
         Raises:
@@ -154,7 +154,7 @@ class WorkflowInfo(Generic[R]):
         """Raises ``Cancelled`` where it waits; see :meth:`Tempolite.cancel`."""
         self._engine.cancel(self._id)
 
-    async def aget(self, timeout: float | None = None) -> R:
+    async def aget(self, timeout: float | timedelta | None = None) -> R:
         """Awaitable twin of :meth:`get`."""
         outcome: R = await self._engine._outcome_nowait(self._id, timeout)
         return outcome

@@ -54,13 +54,14 @@ class InProcess(Lifecycle):
         self._check_started()
         given = checked_id(id)
         call: WorkflowCall = self._registry.call_of(fn)
+        given = given or (None if isinstance(fn, str) else call.options.id)
         call.shape.check(call.name, args, kwargs)
         self._check_queue(call.options.queue or DEFAULT_QUEUE)
         payload = self._services.encode_call(args, kwargs)
         workflow = given or self._new_id()
         seed = self._services.new_seed()
         created = call.run_created(workflow, msgspec.Raw(payload), seed=seed, run_group=workflow)
-        return StartRun(WorkflowId(workflow), created, is_made_up=id is None, code=call)
+        return StartRun(WorkflowId(workflow), created, is_made_up=given is None, code=call)
 
     def _new_id(self) -> str:
         return made_up_id(self._clock.now_us(), self._random_bytes(DRAWN_BYTES))

@@ -9,9 +9,10 @@ from datetime import timedelta
 from functools import partial
 
 from tempolite.actors.messages import DeleteRuns, GiveSpaceBack
-from tempolite.core.identifiers import WorkflowId
+from tempolite.core.identifiers import WorkflowId, is_text
 from tempolite.engine.lifecycle import Lifecycle
 from tempolite.engine.listing import checked_statuses, span_us
+from tempolite.engine.settings import checked_path, checked_several
 from tempolite.engine.verifying import VerifyReport, verify_file
 from tempolite.errors import InvalidArguments
 from tempolite.store.deleting import Selection
@@ -89,7 +90,7 @@ class Keeping(Lifecycle):
             StorageFailed: the copy could not be written; nothing is left of it.
         """
         self._check_started()
-        self._file.copy_to(os.path.abspath(os.fspath(path)))
+        self._file.copy_to(os.path.abspath(checked_path("path", path)))
 
     async def abackup(self, path: str | os.PathLike[str]) -> None:
         """Awaitable twin of :meth:`backup`."""
@@ -122,7 +123,7 @@ class Keeping(Lifecycle):
 
 
 def _checked_ids(ids: str | Iterable[str]) -> list[str]:
-    wanted = [ids] if isinstance(ids, str) else list(ids)
-    if not all(isinstance(one, str) for one in wanted):
+    wanted = [ids] if isinstance(ids, str) else list(checked_several("ids", ids))
+    if not all(map(is_text, wanted)):
         raise InvalidArguments(f"ids is {ids!r}, expected texts")
     return wanted

@@ -13,8 +13,8 @@ from enum import Enum
 from typing import Any, Self
 
 from tempolite.activity_runner import INTERPRETER, ActivityRunner
-from tempolite.actors.clock import Clock, SystemClock
-from tempolite.actors.database_file import DatabaseFile, run
+from tempolite.actors.clock import Clock
+from tempolite.actors.database_file import DatabaseFile
 from tempolite.actors.futures import Reply
 from tempolite.actors.life_lock import LifeLock
 from tempolite.actors.messages import AwaitOutcome, FunctionRegistered
@@ -28,14 +28,19 @@ from tempolite.core.queues import Queue
 from tempolite.core.retry import RetryPolicy
 from tempolite.determinism.guard import Guard, is_under_pytest
 from tempolite.determinism.places import Eyes
-from tempolite.engine.listing import span_us
+from tempolite.engine.listing import rows_found, span_us
 from tempolite.engine.port import Port
 from tempolite.engine.run_store import RunsInFile
 from tempolite.engine.schedule_store import SchedulesInFile
 from tempolite.engine.serving import Serving
 from tempolite.engine.settings import (
+    checked_clock,
+    checked_codec,
     checked_count,
     checked_limit,
+    checked_path,
+    checked_patience,
+    checked_policy,
     checked_several,
     made_watchdog,
     with_default,
@@ -84,17 +89,18 @@ class Lifecycle(Port):
         debug: bool = False,
         retention: timedelta | None = None,
     ) -> None:
-        self._path = os.fspath(database)
-        self.codec = codec or JsonCodec()
+        self._path = checked_path("database", database)
+        self.codec = checked_codec(codec)
         self._registry = Registry(self.codec, self._on_new_functions)
         self._queues = with_default(queues)
-        self._clock = clock or SystemClock()
+        self._clock = checked_clock(clock)
         self._wait_for_lock = wait_for_lock
         self._residents_max = checked_count("resident_workflows", resident_workflows)
         self._payload_limit = checked_limit(payload_limit)
         self._retention_us = None if retention is None else span_us("retention", retention)
         limits = Limits(payload_limit, checked_count("signal_limit", signal_limit))
-        self._services = Services(self.codec, default_retry, limits, self._check_queue, random.Random())
+        retry = checked_policy(default_retry)
+        self._services = Services(self.codec, retry, limits, self._check_queue, random.Random())
         eyes = Eyes(BASES)
         self._watchdog = made_watchdog(turn_limit, eyes)
         if debug or is_under_pytest():
@@ -139,7 +145,7 @@ class Lifecycle(Port):
             raise EngineClosed("the engine was closed while it started")
         return self
 
-    def close(self, timeout: float = 30) -> None:
+    def close(self, timeout: float | timedelta = 30) -> None:
         """Takes no new work, lets running activities finish, commits, and ends every thread and process.
 
         Unfinished runs stay as they are and go on at the next start. May be called twice, and by a signal
@@ -148,19 +154,20 @@ class Lifecycle(Port):
         stands by for its file ends with ``EngineClosed``.
 
         Args:
-            timeout: seconds that running activities get; what still runs then is run again.
+            timeout: seconds (or timedelta) that running activities get; what still runs then is run again.
         """
+        timeout_s = checked_patience(timeout)
         if not self.is_of_this_process:
             return
         # First: a start that stands by for the file, in another thread or under this handler, gives up.
-        self._close_asked_s = timeout
+        self._close_asked_s = timeout_s
         if self._lifecycle.is_mine:
             return
         with self._lifecycle:
             self._close_asked_s = None
             if self._phase is Phase.STARTED:
                 self._phase = Phase.CLOSED
-                self._system.close(timeout)
+                self._system.close(timeout_s)
                 self._stop_watchdog()
                 self._file.close()
             self._phase = Phase.CLOSED
@@ -187,7 +194,7 @@ class Lifecycle(Port):
                 self._close_asked_s = 0.0
             raise
 
-    async def aclose(self, timeout: float = 30) -> None:
+    async def aclose(self, timeout: float | timedelta = 30) -> None:
         """Awaitable twin of :meth:`close`."""
         await asyncio.to_thread(self.close, timeout)
 
@@ -384,4 +391,4 @@ class Lifecycle(Port):
     def _rows(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         self._check_started()
         with self._file.reader() as connection:
-            return run(connection, sql, tuple(values))
+            return rows_found(connection, sql, tuple(values))

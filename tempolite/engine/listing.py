@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import msgspec
 
+from tempolite.actors.database_file import run
 from tempolite.core.schedule import ScheduleState
 from tempolite.core.schedule_events import Catchup, Overlap
 from tempolite.core.status import Status
@@ -227,6 +228,18 @@ def checked_micros(name: str, at: datetime | None) -> int | None:
     return micros(at)
 
 
+def rows_found(connection: Any, sql: str, asked: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """What a call finds in the file.
+
+    Raises:
+        InvalidArguments: it asks for a text that is no UTF-8, or a number beyond 64 bits: no row has that.
+    """
+    try:
+        return run(connection, sql, asked)
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise InvalidArguments(f"no file can hold what was asked for: {error}") from None
+
+
 def span_us(name: str, span: timedelta) -> int:
     """A span of time in µs.
 
@@ -280,10 +293,10 @@ def checked_statuses(status: Any) -> list[str]:
     Raises:
         InvalidArguments: one of them is none.
     """
-    wanted = [status] if isinstance(status, str) else list(status)
     try:
+        wanted = [status] if isinstance(status, str) else list(status)
         return [Status(str(one).upper()).value for one in wanted]
-    except ValueError:
+    except (ValueError, TypeError):
         raise InvalidArguments(f"status is {status!r}, expected one of {', '.join(Status)}") from None
 
 

@@ -23,8 +23,8 @@ from tempolite.actors.controls import (
     UpdateArrived,
 )
 from tempolite.actors.futures import Reply, dead_is_closed
-from tempolite.core.identifiers import WorkflowId
-from tempolite.errors import InvalidArguments
+from tempolite.core.identifiers import WorkflowId, is_text
+from tempolite.errors import InvalidArguments, WorkflowNotFound
 from tempolite.execution.signals import checked_name
 
 if TYPE_CHECKING:
@@ -53,11 +53,14 @@ def to_run(engine: Port, workflow: str, message: Any) -> ToRun:
 
     Raises:
         InvalidArguments, NotStorable, PayloadTooLarge: it is no message to a run, or holds such a value.
+        WorkflowNotFound: nothing can have that id.
     """
+    if not is_text(workflow):
+        raise WorkflowNotFound(f"no workflow {workflow!r}")
     services = engine.services
     match message:
         case Signal(name, value, dedup):
-            if dedup is not None and not isinstance(dedup, str):
+            if dedup is not None and not is_text(dedup):
                 raise InvalidArguments(f"dedup is {dedup!r}, expected a text")
             inner: msgspec.Struct = SignalArrived(checked_name(name), services.encode(value, "value"), dedup)
         case Query(name, args):

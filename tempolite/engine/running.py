@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from tempolite.actors.futures import dead_is_closed
@@ -12,6 +13,7 @@ from tempolite.core.identifiers import WorkflowId
 from tempolite.core.status import Status
 from tempolite.engine.handle import WorkflowInfo
 from tempolite.engine.port import Port
+from tempolite.engine.settings import checked_wait
 from tempolite.errors import (
     EngineClosed,
     WorkflowCancelled,
@@ -52,8 +54,8 @@ class Running(Port):
     def execute(self, id: str | None, fn: Any, /, *args: Any, **kwargs: Any) -> WorkflowInfo[Any]:
         """Starts a run durably; returns after the commit, never waits for a free worker.
 
-        Same id and function: the handle of the run that exists. ``id=None`` makes an id. ``fn`` may be the
-        recorded name of a function that is registered.
+        Same id and function: the handle of the run that exists. ``id=None`` takes the one of the function's
+        options, or makes one. ``fn`` may be the recorded name of a function that is registered.
 
         Raises:
             InvalidArguments, NotStorable: the call is wrong; nothing was recorded.
@@ -93,43 +95,47 @@ class Running(Port):
     execute_default = execute
     aexecute_default = aexecute
 
-    def wait(self, timeout: float | None = None) -> None:
+    def wait(self, timeout: float | timedelta | None = None) -> None:
         """Returns when no run can go on without something from outside; with 0, it only looks.
 
         Raises:
             TimeoutError: ``timeout`` seconds went by.
         """
+        timeout_s = checked_wait(timeout)
         try:
-            self._ask(AwaitIdle(), timeout)
+            self._ask(AwaitIdle(), timeout_s)
         except TimeoutError:
-            raise TimeoutError(f"runs still go on after {timeout} s") from None
+            raise TimeoutError(f"runs still go on after {timeout_s} s") from None
 
-    async def await_idle(self, timeout: float | None = None) -> None:
+    async def await_idle(self, timeout: float | timedelta | None = None) -> None:
         """Awaitable twin of :meth:`wait`."""
         self._check_started()
+        timeout_s = checked_wait(timeout)
         try:
-            await self._await_answer(AwaitIdle(), timeout)
+            await self._await_answer(AwaitIdle(), timeout_s)
         except TimeoutError:
-            raise TimeoutError(f"runs still go on after {timeout} s") from None
+            raise TimeoutError(f"runs still go on after {timeout_s} s") from None
 
     # ── behind the handles ──────────────────────────────────────────────────────────────────────────────
 
-    def _outcome(self, workflow: str, timeout: float | None) -> Any:
+    def _outcome(self, workflow: str, timeout: float | timedelta | None) -> Any:
         self._check_started()
-        ended = None if timeout is None else self.stored_end(workflow)
+        timeout_s = checked_wait(timeout)
+        ended = None if timeout_s is None else self.stored_end(workflow)
         try:
-            ended = ended or self._ask(AwaitOutcome(WorkflowId(workflow)), timeout)
+            ended = ended or self._ask(AwaitOutcome(WorkflowId(workflow)), timeout_s)
         except TimeoutError:
-            raise TimeoutError(f"workflow {workflow!r} has no outcome after {timeout} s") from None
+            raise TimeoutError(f"workflow {workflow!r} has no outcome after {timeout_s} s") from None
         return self._outcome_of(ended)
 
-    async def _outcome_nowait(self, workflow: str, timeout: float | None = None) -> Any:
+    async def _outcome_nowait(self, workflow: str, timeout: float | timedelta | None = None) -> Any:
         self._check_started()
-        ended = None if timeout is None else await asyncio.to_thread(self.stored_end, workflow)
+        timeout_s = checked_wait(timeout)
+        ended = None if timeout_s is None else await asyncio.to_thread(self.stored_end, workflow)
         try:
-            ended = ended or await self._await_answer(AwaitOutcome(WorkflowId(workflow)), timeout)
+            ended = ended or await self._await_answer(AwaitOutcome(WorkflowId(workflow)), timeout_s)
         except TimeoutError:
-            raise TimeoutError(f"workflow {workflow!r} has no outcome after {timeout} s") from None
+            raise TimeoutError(f"workflow {workflow!r} has no outcome after {timeout_s} s") from None
         return self._outcome_of(ended)
 
     async def _await_answer(self, message: Any, timeout: float | None) -> Any:

@@ -2,16 +2,93 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
+from tempolite.actors.clock import Clock, SystemClock
 from tempolite.actors.frames import PAYLOAD_LIMIT_MAX
 from tempolite.actors.watchdog import Watchdog
+from tempolite.codec import JsonCodec
 from tempolite.core.due_times import BadTiming, Timing
+from tempolite.core.identifiers import is_name
 from tempolite.core.queues import DEFAULT_QUEUE, Queue
+from tempolite.core.retry import RetryPolicy
+from tempolite.definitions import seconds
 from tempolite.determinism.places import Eyes
 from tempolite.errors import InvalidArguments
+
+WAIT_MAX_S = 100 * 365 * 86_400.0
+"""Longer than anybody waits; what locks and clocks count with has an end."""
+
+
+def checked_path(name: str, path: Any) -> str:
+    """Where a file is, or is to be.
+
+    Raises:
+        InvalidArguments: SQLite can't open a file of such a name.
+    """
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
+    if not is_name(text) or "\0" in text:
+        raise InvalidArguments(f"{name} is {path!r}, expected the path of a file, as text in UTF-8")
+    return text
+
+
+def checked_codec(codec: Any) -> JsonCodec:
+    """How values are stored; as JSON unless told.
+
+    Raises:
+        InvalidArguments: it is no codec.
+    """
+    if codec is not None and not isinstance(codec, JsonCodec):
+        raise InvalidArguments(f"codec is {codec!r}, expected JsonCodec() or None")
+    return codec or JsonCodec()
+
+
+def checked_clock(clock: Any) -> Clock:
+    """Where time comes from; the machine's unless told.
+
+    Raises:
+        InvalidArguments: it is no clock.
+    """
+    if clock is not None and not (hasattr(clock, "now_us") and hasattr(clock, "monotonic_s")):
+        raise InvalidArguments(f"clock is {clock!r}, expected one with now_us() and monotonic_s(), or None")
+    return clock or SystemClock()
+
+
+def checked_policy(policy: Any) -> RetryPolicy:
+    """How often activities are tried that don't say it themselves.
+
+    Raises:
+        InvalidArguments: it is no policy.
+    """
+    if not isinstance(policy, RetryPolicy):
+        raise InvalidArguments(f"default_retry is {policy!r}, expected a RetryPolicy")
+    return policy
+
+
+def checked_wait(timeout: Any) -> float | None:
+    """How long a call waits, in seconds; None is for ever, and what is over already is 0.
+
+    Raises:
+        InvalidArguments: it is no span of time.
+    """
+    return None if timeout is None else checked_patience(timeout)
+
+
+def checked_patience(timeout: Any) -> float:
+    """How long a call waits, in seconds, where it doesn't wait for ever.
+
+    Raises:
+        InvalidArguments: it is no span of time.
+    """
+    length = seconds(timeout) if isinstance(timeout, timedelta) else timeout
+    # NaN is none of these either: it is not equal to itself.
+    if not isinstance(length, (int, float)) or isinstance(length, bool) or length != length:
+        raise InvalidArguments(f"timeout is {timeout!r}, expected seconds or a timedelta")
+    return min(max(length, 0), WAIT_MAX_S)
 
 
 def checked_count(name: str, value: Any, *, least: int = 0) -> int:
@@ -31,7 +108,7 @@ def checked_text(name: str, value: Any) -> str:
     Raises:
         InvalidArguments: it is none.
     """
-    if not isinstance(value, str) or not value:
+    if not is_name(value):
         raise InvalidArguments(f"{name} is {value!r}, expected a non-empty text")
     return value
 
@@ -124,6 +201,6 @@ def checked_id(id: Any) -> str | None:
     Raises:
         InvalidArguments: it is neither.
     """
-    if id is not None and (not isinstance(id, str) or not id):
+    if id is not None and not is_name(id):
         raise InvalidArguments(f"id is {id!r}, expected a non-empty text or None")
     return id

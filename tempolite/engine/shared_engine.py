@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from datetime import timedelta
 from typing import Any, Self
 
 from tempolite.actors.control_socket.link import Link
@@ -12,6 +13,7 @@ from tempolite.actors.life_lock import LifeLock
 from tempolite.actors.standby import Standby
 from tempolite.engine.client import RemoteEngine
 from tempolite.engine.lifecycle import Lifecycle
+from tempolite.engine.settings import checked_path, checked_patience
 from tempolite.errors import EngineClosed, EngineLocked, InvalidArguments
 
 TAKEOVER_S = 30.0
@@ -36,7 +38,7 @@ class SharedEngine(RemoteEngine):
         patience: float = TAKEOVER_S,
         **settings: Any,
     ) -> None:
-        if os.fspath(database) == MEMORY or "wait_for_lock" in settings:
+        if checked_path("database", database) == MEMORY or "wait_for_lock" in settings:
             raise InvalidArguments("a shared engine is on a file, and stands by without wait_for_lock")
         super().__init__(database, settings.get("codec"))
         self.settings = settings | {"codec": self.codec}
@@ -75,8 +77,9 @@ class SharedEngine(RemoteEngine):
         self._check_open("the engine was closed while it started")
         return self
 
-    def close(self, timeout: float = 30) -> None:
+    def close(self, timeout: float | timedelta = 30) -> None:
         """Ends this process's part; where it runs the engine, as ``Tempolite.close``: another takes over."""
+        timeout_s = checked_patience(timeout)
         if self._link is not None and not self._link.is_of_this_process:
             # This is a fork: the lock below may be held by a thread that is not here.
             return
@@ -88,7 +91,7 @@ class SharedEngine(RemoteEngine):
         with self._owning:
             engine, self._engine = self._engine, None
         if engine is not None:
-            engine.close(timeout)
+            engine.close(timeout_s)
         if self._link is not None:
             self._link.close()
 
@@ -96,7 +99,7 @@ class SharedEngine(RemoteEngine):
         """Awaitable twin of :meth:`start`."""
         return await asyncio.to_thread(self.start)
 
-    async def aclose(self, timeout: float = 30) -> None:
+    async def aclose(self, timeout: float | timedelta = 30) -> None:
         """Awaitable twin of :meth:`close`."""
         await asyncio.to_thread(self.close, timeout)
 

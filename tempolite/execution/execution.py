@@ -7,6 +7,7 @@ run's actor commits it before it acts on it. What a kind of step means stands in
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -29,7 +30,7 @@ from tempolite.actors.messages import (
 from tempolite.core import events
 from tempolite.core.events import Entry, RunCreated
 from tempolite.core.history import RunState
-from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
+from tempolite.core.identifiers import StepKey, StreamId, WorkflowId, is_text
 from tempolite.core.status import Status
 from tempolite.errors import InvalidArguments, NotAllowedInWorkflow
 from tempolite.execution.activities import Activities
@@ -251,12 +252,13 @@ class Execution(Parts):
     def set_status(self, text: str, progress: float | None) -> None:
         """The code says how far it is; on a replay it has said so before."""
         self.check_is_live()
-        if not isinstance(text, str) or not (progress is None or isinstance(progress, (int, float))):
+        if not is_text(text) or not (progress is None or _is_share(progress)):
             raise InvalidArguments(f"status is {text!r}, {progress!r}, expected a text and a number")
         self._statuses += 1
         if self._statuses > self.log.state.statuses and not self.log.is_sealed:
-            self.log.record(events.StatusSet(text, progress))
-            self.log.write((statements.SET_STATUS_TEXT, (self.stream, text, progress)))
+            share = None if progress is None else float(progress)
+            self.log.record(events.StatusSet(text, share))
+            self.log.write((statements.SET_STATUS_TEXT, (self.stream, text, share)))
 
     def next_place(self) -> int:
         """Numbers outcomes in the order in which the code is given them."""
@@ -381,3 +383,9 @@ class Execution(Parts):
             self.timers.take_due(key)
 
     # ── the code ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _is_share(progress: Any) -> bool:
+    is_number = isinstance(progress, (int, float)) and not isinstance(progress, bool)
+    # Neither a column nor an event holds more than a float does, and JSON has no infinity.
+    return is_number and abs(progress) <= sys.float_info.max

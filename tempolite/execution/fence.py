@@ -6,7 +6,11 @@ from typing import NoReturn
 
 
 class Fenced(BaseException):
-    """Raised by every call of a context whose code is being ended: nothing it does is recorded."""
+    """Raised by every call of a context whose code is over, or being ended: nothing it does is recorded."""
+
+    def __str__(self) -> str:
+        # Seen only by who kept the context, such as a thread that the code has started.
+        return "the workflow's code is over, or is being ended: its context does nothing more"
 
 
 class _Fence:

@@ -45,6 +45,11 @@ def _check_same_end(execution: Execution, result: object, error: BaseException |
     if state.finished is Status.CANCELLED:
         return
     if isinstance(error, NonDeterminismError):
+        if left := execution.steps.not_asked_for():
+            # What a step was called before its name was changed stands on the other side.
+            raise NonDeterminismError(
+                f"{error}; it has steps that the code has not asked for: {', '.join(left)}"
+            ) from error
         raise error
     if isinstance(error, NextRun):
         ended = "by continuing as new"

@@ -179,9 +179,10 @@ class Requests:
 
     def _enqueue(self, message: Enqueue) -> None:
         state = self._log.state
-        if not state.is_deferred or state.is_finished:
+        if not state.is_deferred or state.is_finished or state.paused_seq is not None:
             raise InvalidState(
-                f"workflow {self._log.workflow!r} is {self._status()}, only a deferred run can be enqueued"
+                f"workflow {self._log.workflow!r} is {self._status()}, only a deferred run that is "
+                "PENDING can be enqueued"
             )
         if message.held:
             self._log.record(events.RunEnqueued())

@@ -93,8 +93,10 @@ class RunLog:
             raise NonDeterminismError(f"the history has no {_described(body, step)}, the code asks for it")
         state = self.state
         entry = Entry(state.seq + 1, self.now_us, body, step, attempt)
+        # Made first: what can't be written has not happened, and leaves no gap.
+        write = statements.insert_event(self.stream, entry)
         state.apply(entry)
-        self._writes.append(statements.insert_event(self.stream, entry))
+        self._writes.append(write)
 
     def write(self, write: Write) -> None:
         """Changes an index in the same commit."""
@@ -105,7 +107,13 @@ class RunLog:
         self._outbox.append(message)
 
     def halt(self, problem: str, kind: str) -> None:
-        """Nothing goes on until a person acts."""
+        """Nothing goes on until a person acts.
+
+        Raises:
+            NonDeterminismError: the code is only looked at; that is what was to be found out.
+        """
+        if self.is_sealed:
+            raise NonDeterminismError(problem)
         if self.state.problem != f"{kind}: {problem}":
             self.record(events.RunStuck(f"{kind}: {problem}", kind))
         self.say_stuck()

@@ -9,7 +9,7 @@ import msgspec
 from tempolite.actors.controls import SignalArrived
 from tempolite.codec.annotations import types_of
 from tempolite.core import events
-from tempolite.core.identifiers import StepKey
+from tempolite.core.identifiers import StepKey, is_name
 from tempolite.core.step_records import StepKind
 from tempolite.errors import Busy, InvalidArguments
 from tempolite.execution.infos import SignalInfo
@@ -122,7 +122,7 @@ def checked_name(name: Any) -> str:
     Raises:
         InvalidArguments: it is no non-empty text.
     """
-    if not isinstance(name, str) or not name:
+    if not is_name(name):
         raise InvalidArguments(f"name is {name!r}, expected a non-empty text")
     return name
 

@@ -11,7 +11,7 @@ import heapq
 import re
 from typing import TYPE_CHECKING, Any
 
-from tempolite.core.identifiers import StepKey, step_key
+from tempolite.core.identifiers import StepKey, is_name, step_key
 from tempolite.core.saga_steps import COMPENSATION_PREFIX, TRANSACTION_PREFIX, UNDO_PREFIX
 from tempolite.core.step_records import VERSION_PREFIX, Outcome, StepKind, StepRecord
 from tempolite.errors import (
@@ -115,7 +115,7 @@ class Steps:
         Raises:
             InvalidArguments: it can't be a step's name.
         """
-        if not isinstance(name, str) or not name or ("#" in name and _OCCURRENCE_SUFFIX.search(name)):
+        if not is_name(name) or ("#" in name and _OCCURRENCE_SUFFIX.search(name)):
             raise InvalidArguments(
                 f"step name is {name!r}, expected a non-empty text that does not end in '#' and a number"
             )

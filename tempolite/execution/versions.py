@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tempolite.core import events
-from tempolite.core.identifiers import StepKey
+from tempolite.core.identifiers import StepKey, is_name
 from tempolite.core.step_records import VERSION_PREFIX
 from tempolite.errors import InvalidArguments, VersionNotSupported
 
@@ -44,7 +44,7 @@ class Versions:
 
 
 def _check(change: Any, minimum: Any, maximum: Any) -> None:
-    if not isinstance(change, str) or not change:
+    if not is_name(change):
         raise InvalidArguments(f"change is {change!r}, expected a non-empty text")
     for name, value in (("minimum", minimum), ("maximum", maximum)):
         if not isinstance(value, int) or isinstance(value, bool):

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tempolite.actors.clock import VirtualClock
@@ -78,7 +79,7 @@ class TestedEngine(Tempolite):
         """
         self._crash()
 
-    def close(self, timeout: float = 30) -> None:
+    def close(self, timeout: float | timedelta = 30) -> None:
         """Closes it; one that was killed is dropped."""
         if isinstance(self._failure, EngineCrashed):
             self._crash()

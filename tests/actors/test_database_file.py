@@ -178,6 +178,14 @@ def test_a_path_that_can_be_no_file_is_refused(place: str, tmp_path: Path) -> No
         assert f"there is no folder {tmp_path / 'missing'}" in str(refused.value)
 
 
+def test_a_folder_that_can_t_be_looked_into_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    """The reason is the system's: it is no folder, or whoever asks may not enter it."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(StorageFailed, match="Not a directory"):
+        DatabaseFile(str(tmp_path / "file" / "t.db"), LAYOUT)
+
+
 # ── connections ─────────────────────────────────────────────────────────────────────────────────────────
 
 

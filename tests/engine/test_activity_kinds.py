@@ -208,6 +208,32 @@ def test_a_worker_sees_the_parents_path_and_folder(
     monkeypatch.delitem(sys.modules, "price_list")
 
 
+def test_a_worker_has_the_parents_command_line(
+    make_engine: EngineMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Functions of a script read ``sys.argv``; the worker's own words are nobody's."""
+    monkeypatch.setattr(sys, "argv", ["shop.py", "--tax", os.fsdecode(b"\xff")])
+    engine = make_engine(queues=[Queue("default", workers=1)])
+
+    def command_line() -> list[bytes]:
+        return [os.fsencode(word) for word in sys.argv]
+
+    assert engine.execute("a", step_of(command_line)).get(timeout=20) == [b"shop.py", b"--tax", b"\xff"]
+
+
+def test_workers_start_in_a_folder_whose_name_is_no_text(
+    make_engine: EngineMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Linux names are bytes; an entry of ``sys.path`` may be one too, or what Python passes over."""
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    monkeypatch.setattr(sys, "path", [str(folder), None, *sys.path])
+    monkeypatch.chdir(folder)
+    engine = make_engine(queues=[Queue("default", workers=1)])
+
+    assert engine.execute("a", step_of(os.getcwdb)).get(timeout=20) == os.fsencode(folder)
+
+
 def test_output_of_an_activity_is_no_message(run: Callable[..., Any]) -> None:
     """Printing, and reading an input that nobody gives, harm nothing."""
 

@@ -108,6 +108,16 @@ def test_an_id_is_made_where_none_is_given(engine: Tempolite) -> None:
     assert engine.get(one.id).get(timeout=10) == 2
 
 
+def test_an_id_among_the_options_is_a_root_s_too(engine: Tempolite) -> None:
+    """Where the call gives none; what it gives goes first. It is an id like any other: one run for it."""
+    named = workflow(double, id="named")
+
+    assert engine.execute(None, named, 21).id == engine.execute(None, named, 5).id == "named"
+
+    assert engine.get("named").get(timeout=10) == 42
+    assert engine.execute("a", named, 1).id == "a"
+
+
 def test_the_same_id_and_function_is_the_same_run(engine: Tempolite, effects: Effects) -> None:
     """Nothing is started twice, while it runs or after; the first call's arguments stand."""
     first = engine.execute("a", noted, effects.path, "first")

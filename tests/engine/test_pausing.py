@@ -113,12 +113,14 @@ def test_pausing_ends_no_get(make_engine: EngineMaker, home: Home) -> None:
 
 
 def test_a_deferred_run_is_pending_again_after_pause_and_resume(make_engine: EngineMaker, home: Home) -> None:
-    """Paused before it was started; it still waits for ``enqueue``."""
+    """Paused before it was started; it still waits for ``enqueue``, which is refused meanwhile."""
     engine = make_engine(**home)
     info = engine.execute("a", workflow(listening, defer=True))
     engine.pause("a")
     assert info.status == "PAUSED"
 
+    with pytest.raises(InvalidState, match="is PAUSED, only a deferred run that is PENDING can be enqueued"):
+        engine.enqueue("a")
     engine.resume("a")
     assert info.status == "PENDING"
     engine.enqueue("a")

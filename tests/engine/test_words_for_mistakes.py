@@ -120,3 +120,13 @@ def test_a_traceback_ends_where_the_users_code_does(make_engine: EngineMaker) ->
         assert "test_words_for_mistakes.py" in str(caught.value.__cause__)
         assert "infos.py" not in str(caught.value.__cause__)
         assert "definitions.py" not in str(caught.value.__cause__)
+
+
+def test_a_context_that_was_kept_says_that_its_code_is_over(make_engine: EngineMaker) -> None:
+    """Who kept it, in a thread or a list, is told why nothing comes of the call."""
+    engine = make_engine(queues=[Queue("default", kind="inline")])
+    kept: list[WorkflowContext] = []
+    engine.execute("a", lambda ctx: kept.append(ctx)).get(timeout=10)
+
+    with pytest.raises(BaseException, match="the workflow's code is over"):
+        kept[0].sleep("nap", 1)

@@ -107,6 +107,7 @@ def test_ids_mean_what_they_mean_to_the_engine(client: Client, owner: Tempolite)
     with pytest.raises(WorkflowAlreadyExists):
         client.execute("a", listening)
     assert client.execute(None, double, 1).id != client.execute(None, double, 1).id
+    assert client.execute(None, workflow(double, id="named"), 1).id == "named"
 
 
 def test_values_come_out_as_they_went_in(client: Client) -> None:

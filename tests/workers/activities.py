@@ -307,6 +307,28 @@ def start_grandchild_and(what: str, marks: str, way: str = "popen") -> str:
     return "done"
 
 
+def terminate_a_fork() -> tuple[int, bool]:
+    """Forks, ends the fork by SIGTERM, and gives the signal that ended it, and whether it cleaned up."""
+    read_end, write_end = os.pipe()
+    ready_end, tell_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(tell_end, b"ready")
+            block_in_c()
+        finally:
+            os.write(write_end, b"cleaned up")
+            os._exit(0)
+    os.read(ready_end, 5)
+    os.kill(pid, signal.SIGTERM)
+    _, status = os.waitpid(pid, 0)
+    os.close(write_end)
+    cleaned = os.read(read_end, 10)
+    for fd in (read_end, ready_end, tell_end):
+        os.close(fd)
+    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0, cleaned != b""
+
+
 def pid_of_worker() -> int:
     """Which process this is."""
     return os.getpid()

@@ -353,7 +353,8 @@ def test_function_that_no_name_leads_to_survives_the_death_of_a_neighbour(tmp_pa
 def test_module_that_kills_whoever_imports_it_costs_only_its_own_activity(tmp_path: Path) -> None:
     """P7: a death while the callable is loaded is charged to its activity, and the queue goes on."""
     (tmp_path / "poisoned.py").write_text(
-        "import os, sys\nif not sys.argv[0].endswith('program.py'): os._exit(6)\ndef activity(): return 1\n"
+        "import os\nif os.environ.setdefault('HOST', str(os.getpid())) != str(os.getpid()): os._exit(6)\n"
+        "def activity(): return 1\n"
     )
 
     run_script(POISONED_IMPORT, tmp_path)

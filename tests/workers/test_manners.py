@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,11 @@ def test_no_process_is_left_when_the_engine_is_closed(make_engine: MakeEngine) -
     engine.close(timeout=0)
 
     assert set(children_of(os.getpid())) == before
+
+
+def test_process_that_an_activity_forks_ends_by_term_as_any_other(engine: Tempolite) -> None:
+    """As those of ``multiprocessing`` do: what the worker makes of TERM is no business of theirs."""
+    assert outcome(engine, "terminate_a_fork") == (signal.SIGTERM, False)
 
 
 def test_host_that_waits_for_its_children_takes_none_of_ours(engine: Tempolite, marks: str) -> None:

@@ -48,7 +48,7 @@ class RunState(msgspec.Struct):
     """Name and ``dedup`` of each signal that had one."""
     updates: dict[int, events.UpdateAccepted] = {}
     paused_at: dict[int, int] = {}
-    """The pause in which an update or a cancellation came: the code met it before whatever else came in it."""
+    """The pause in which an update or a cancellation came: the code met it before all else of that pause."""
     timers_open: int = 0
     has_children: bool = False
     statuses: int = 0

@@ -176,7 +176,7 @@ class SideBySide:
         """A query tells what the code has by now."""
         got = self.ask(id, lambda: self.tp.query(id, "look"), self.rules.look)
         if got is not None:
-            self._keep(id, lambda run: (run.got, run.added) == got, f"the code has {got}")
+            self._keep(id, lambda run: (run.shown, run.added) == got, f"the code has {got}")
 
     def ids(self) -> list[str]:
         """Every run that there may be."""

@@ -15,7 +15,8 @@ Where the contract is silent, this is what is expected:
 - a child that is cancelled with its parent before it exists may never come to be;
 - continue-as-new closes a run: its children are cancelled unless they were to be left alone;
 - a deferred run that is paused is not pending, and can't be enqueued;
-- what a child was told after its parent stands, also after a restart.
+- what a child was told after its parent stands, also after a restart;
+- who asks a run that was cancelled before it began is told what its code has at its first wait.
 """
 
 from __future__ import annotations
@@ -76,6 +77,12 @@ class Run:
         if self.ending:
             return ("act", 0)
         return self.script[self.at] if self.at < len(self.script) else END
+
+    @property
+    def shown(self) -> tuple[Any, ...]:
+        """What the code says that it has: that of a finished run is run for it, to its end or first wait."""
+        never_began = self.state == "CANCELLED" and self.op == CLEANUP
+        return (*self.got, "cleanup") if never_began else self.got
 
     @property
     def status(self) -> str:

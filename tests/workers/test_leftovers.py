@@ -33,7 +33,7 @@ while b"{run}" not in heard:
     heard += said
 os._exit(3)
 """
-"""A worker that imports nothing, so that a hundred are soon started: it ends where it should run something."""
+"""A worker that imports nothing, to be started soon, and ends where it should run something."""
 
 ORPHANS_END_S = 1.0
 ROOT = Path(__file__).parents[2]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,18 @@ from tempolite.actors import system
 from tempolite.engine.lifecycle import Lifecycle
 
 CONFIGURATION = os.environ.get("TEMPOLITE_TESTS", "normal")
+
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What lies beside this file takes longest, and comes first.
+
+    With several processes these tests go to one of them, which builds once what they look at; short ones are
+    left for the end.
+    """
+    items.sort(key=lambda item: item.path.parent != HERE)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tempolite import Queue, Tempolite, WorkerLost, WorkflowContext
+from tempolite import WorkerLost, WorkflowContext
 
 FILE = "killer.db"
 EFFECTS = "killer effects"
@@ -37,6 +37,8 @@ def flow(ctx: WorkflowContext, effects: str) -> str:
 
 def main(folder: str, number: str) -> None:
     """One life: the first starts the run, the others find it."""
+    from tempolite import Queue, Tempolite  # here, so that workers start without the engine
+
     with Tempolite(f"{folder}/{FILE}", workflows=[flow], queues=[Queue("default", workers=1)]) as engine:
         info = engine.execute("run", flow, f"{folder}/{EFFECTS}")
         Path(folder, "result").write_text(info.get(timeout=30))

@@ -9,7 +9,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.crash.logs import Effect, count_lines, read_effects
+from tests.crash.logs import Effect, GrowingLog
+from tests.crash.orders import trap_in
 from tests.workers.processes import Watched, children_of
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +43,8 @@ class Life:
     """One start of a program in a folder of its own; ``main(folder, number)`` of a module."""
 
     def __init__(self, module: str, folder: Path, number: int) -> None:
-        self._folder = folder
+        self._trap = trap_in(folder, number)
+        self._effects, self._acknowledged = (GrowingLog(folder / log) for log in ("effects", "acknowledged"))
         self._output = folder / f"output of life {number}"
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
@@ -53,22 +55,29 @@ class Life:
                 stderr=output,
             )
 
-    def kill_after(self, lines: int, until: Callable[[list[Effect]], bool] = lambda _: True) -> Kill:
+    def kill_after(
+        self,
+        lines: int,
+        until: Callable[[list[Effect]], bool] = lambda _: True,
+        amid: Callable[[list[Effect]], str] | None = None,
+    ) -> Kill:
         """Waits until so many lines have come in this life, then kills it and sees its workers end.
 
         Args:
             lines: of both logs together.
             until: must be true of all effects as well.
+            amid: gives the kind of step that the kill interrupts: the next such one of an order is caught in
+                its midst, however short it is. None: whatever is under way.
 
         Raises:
             AssertionError: it ended by itself, or nothing goes on.
         """
         goal = lines + self._lines()
-        for _ in range(round(LIFE_MAX_S / LOOK_S)):
-            if self._lines() >= goal and until(read_effects(self._folder / "effects")):
-                return self._kill()
-            assert self._ends_within(LOOK_S) is None, f"it ended by itself: {self.output()}"
-        raise AssertionError(f"only {self._lines()} of {goal} lines: {self.output()}")
+        self._wait_until(lambda: self._lines() >= goal and until(self._effects.effects()))
+        if amid is not None:
+            self._trap.write_text(amid(self._effects.effects()))
+            self._wait_until(lambda: not self._trap.exists())
+        return self._kill()
 
     def ends_well(self) -> None:
         """Waits for its end.
@@ -90,12 +99,17 @@ class Life:
             self.process.kill()
             self.process.wait()
             late = [worker for worker in workers if not worker.ends_within(WORKERS_END_S)]
-        effects = count_lines(self._folder / "effects")
-        acknowledged = count_lines(self._folder / "acknowledged")
-        return Kill(effects, acknowledged, len(workers), len(late))
+        return Kill(self._effects.count(), self._acknowledged.count(), len(workers), len(late))
 
     def _lines(self) -> int:
-        return sum(count_lines(self._folder / name) for name in ("effects", "acknowledged"))
+        return self._effects.count() + self._acknowledged.count()
+
+    def _wait_until(self, is_true: Callable[[], bool]) -> None:
+        for _ in range(round(LIFE_MAX_S / LOOK_S)):
+            if is_true():
+                return
+            assert self._ends_within(LOOK_S) is None, f"it ended by itself: {self.output()}"
+        raise AssertionError(f"nothing goes on after {self._lines()} lines: {self.output()}")
 
     def _ends_within(self, seconds: float) -> int | None:
         try:

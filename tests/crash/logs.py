@@ -48,9 +48,19 @@ class Effect:
         return not self.key
 
     @property
+    def kind_of_step(self) -> str:
+        """The same for all steps that are alike."""
+        return kind_of_step(self.step)
+
+    @property
     def unit(self) -> str:
         """What the plan of a run calls it."""
         return f"{self.step} {self.attempt}"
+
+
+def kind_of_step(step: str) -> str:
+    """``part`` of ``part 1``."""
+    return step.split()[0]
 
 
 def append_effect(log: str | Path, effect: Effect) -> None:
@@ -73,9 +83,31 @@ def read_acknowledged(log: str | Path) -> list[str]:
     return [json.loads(line) for line in _lines(log)]
 
 
-def count_lines(log: str | Path) -> int:
-    """How many lines there are."""
-    return len(_lines(log))
+class GrowingLog:
+    """A log that is looked at again and again; each of its lines is read once."""
+
+    def __init__(self, log: Path) -> None:
+        self._log, self._read, self._parsed = log, 0, 0
+        self._whole: list[bytes] = []
+        self._effects: list[Effect] = []
+
+    def count(self) -> int:
+        """How many lines there are by now."""
+        if self._log.exists():
+            with self._log.open("rb") as file:
+                file.seek(self._read)
+                new = file.read()
+            end = new.rfind(b"\n") + 1
+            self._read += end
+            self._whole += _whole_lines(new[:end])
+        return len(self._whole)
+
+    def effects(self) -> list[Effect]:
+        """All lines of an effect log by now, oldest first."""
+        count = self.count()
+        self._effects += [Effect(**json.loads(line)) for line in self._whole[self._parsed :]]
+        self._parsed = count
+        return self._effects
 
 
 def _append(log: str | Path, entry: Any) -> None:
@@ -91,5 +123,8 @@ def _lines(log: str | Path) -> list[bytes]:
     """Every whole line."""
     path = Path(log)
     content = path.read_bytes() if path.exists() else b""
-    whole = content[: content.rfind(b"\n") + 1]
-    return [line for line in whole.splitlines() if line.endswith((b"}", b'"'))]
+    return _whole_lines(content[: content.rfind(b"\n") + 1])
+
+
+def _whole_lines(content: bytes) -> list[bytes]:
+    return [line for line in content.splitlines() if line.endswith((b"}", b'"'))]

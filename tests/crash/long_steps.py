@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from tempolite import ActivityContext, Queue, Tempolite, WorkflowContext
+from tempolite import ActivityContext, WorkflowContext
 from tests.crash.logs import Effect, append_acknowledged, append_effect
 from tests.crash.orders import FOLDER_VARIABLE, LIFE_VARIABLE, folder, life
 
@@ -91,6 +91,8 @@ def one_step(ctx: WorkflowContext, kind: str) -> str:
 
 def main(where: str, number: str) -> None:
     """One run of each kind, all at the same time."""
+    from tempolite import Queue, Tempolite  # here, so that workers start without the engine
+
     os.environ[FOLDER_VARIABLE], os.environ[LIFE_VARIABLE] = where, number
     queue = Queue("default", workers=len(KINDS))
     with Tempolite(folder() / "runs.db", queues=[queue], workflows=[one_step]) as engine:

@@ -10,10 +10,11 @@ import os
 import threading
 import uuid
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 from tempolite import ActivityContext, RetryPolicy, WorkflowContext, activity
-from tests.crash.logs import Effect, Kind, append_effect
+from tests.crash.logs import Effect, Kind, append_effect, kind_of_step
 
 PARTS = 3
 LIFE_VARIABLE = "TEMPOLITE_CRASH_LIFE"
@@ -29,6 +30,11 @@ def folder() -> Path:
 def life() -> int:
     """Which start of the program this is; workers have it from their environment."""
     return int(os.environ[LIFE_VARIABLE])
+
+
+def trap_in(folder: Path, life: int) -> Path:
+    """A file that names a kind of step: the first such one that finds it takes it away, and never ends."""
+    return folder / f"trap of life {life}"
 
 
 # ── activities ──────────────────────────────────────────────────────────────────────────────────────────
@@ -83,6 +89,8 @@ class Trace:
 
     def __init__(self, ctx: ActivityContext, value: str = "") -> None:
         self._ctx, self._value = ctx, value
+        self._run, _, child = ctx.workflow_id.partition("/")
+        self._step = f"{child}/{ctx.step}" if child else ctx.step
 
     def __enter__(self) -> None:
         unit = f"{self._ctx.workflow_id} {self._ctx.step}"
@@ -92,17 +100,26 @@ class Trace:
         except BlockingIOError:
             self._leave("overlap")
         self._leave("begin")
+        if self._is_trapped():
+            _PAUSE.wait()
 
     def __exit__(self, *_: object) -> None:
         self._leave("end")
         os.close(self._fd)
 
+    def _is_trapped(self) -> bool:
+        trap = trap_in(folder(), life())
+        with suppress(FileNotFoundError):
+            if trap.read_text() == kind_of_step(self._step):
+                trap.rename(trap.with_name(f"sprung {trap.name}"))
+                return True
+        return False
+
     def _leave(self, kind: Kind) -> None:
-        run, _, child = self._ctx.workflow_id.partition("/")
         effect = Effect(
             kind,
-            run,
-            f"{child}/{self._ctx.step}" if child else self._ctx.step,
+            self._run,
+            self._step,
             attempt=self._ctx.attempt,
             key=self._ctx.idempotency_key,
             pid=os.getpid(),

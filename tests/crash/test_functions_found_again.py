@@ -44,7 +44,7 @@ def later(tmp_path: Path) -> Iterator[Tempolite]:
     with Tempolite(tmp_path / "runs.db", queues=[Queue("default", workers=0)]) as first:
         for id, function in FUNCTIONS.items():
             first.execute(id, function)
-    with Tempolite(tmp_path / "runs.db") as second:
+    with Tempolite(tmp_path / "runs.db", queues=[Queue("default", kind="inline")]) as second:
         yield second
 
 

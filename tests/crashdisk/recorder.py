@@ -41,6 +41,7 @@ class RecorderVFS(apsw.VFS):
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.folder = folder.resolve()
+        self._inside = f"{self.folder}/"
         self.ops: list[Op] = []
         self.faults: list[Fault] = []
         self.is_dead = False
@@ -112,9 +113,8 @@ class RecorderVFS(apsw.VFS):
         return None
 
     def _file_of(self, path: str | None) -> str | None:
-        if path is None or not Path(path).is_relative_to(self.folder):
-            return None
-        return Path(path).relative_to(self.folder).as_posix()
+        # As text: SQLite gives names in full, and asks for one of them at each look for a journal.
+        return path.removeprefix(self._inside) if path is not None and path.startswith(self._inside) else None
 
 
 class RecordedFile(apsw.VFSFile):

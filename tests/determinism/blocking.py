@@ -94,3 +94,21 @@ def get_stuck(engine: Tempolite, workflow: str) -> None:
     """Waits until it is."""
     with pytest.raises(WorkflowStuck, match="TurnTooLong"):
         engine.get(workflow).get(timeout=20)
+
+
+def close_amid(engine: Tempolite, stay: Callable[[], Any]) -> None:
+    """Closes an engine while the code of a run stays in a call; whoever executed that run is let go."""
+    started = threading.Event()
+
+    def flow(ctx: WorkflowContext) -> None:
+        started.set()
+        stay()
+
+    thread = threading.Thread(target=lambda: engine.execute("a", flow))
+    thread.start()
+    assert started.wait(10)
+
+    engine.close(timeout=5)
+
+    thread.join(10)
+    assert not thread.is_alive()

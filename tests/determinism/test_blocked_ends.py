@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from tests.determinism.blocking import (
     Make,
     adding,
     adding_async,
+    close_amid,
     get_stuck,
     lost_threads,
     make_remembering,
@@ -128,20 +128,7 @@ def test_closing_does_not_wait_for_code_that_blocks(
 
 def test_an_engine_can_be_closed_at_the_moment_that_code_blocks(make_limited: Make, block: Block) -> None:
     """The thread is given up first."""
-    engine, started = make_limited(), threading.Event()
-
-    def flow(ctx: WorkflowContext) -> None:
-        started.set()
-        block.wait()
-
-    thread = threading.Thread(target=lambda: engine.execute("a", flow))
-    thread.start()
-    assert started.wait(10)
-
-    engine.close(timeout=5)
-
-    thread.join(10)
-    assert not thread.is_alive()
+    close_amid(make_limited(), block.wait)
 
 
 @pytest.mark.parametrize("end", [Tempolite.close, Tempolite._crash])

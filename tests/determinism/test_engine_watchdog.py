@@ -10,20 +10,17 @@ import pytest
 
 from tempolite import InvalidArguments, Tempolite, WorkflowContext, WorkflowStuck
 from tests.actors.waiting import wait_until
+from tests.determinism.blocking import close_amid, quick
 from tests.engine.conftest import EngineMaker
 
 
-def plain(number: int) -> int:
-    return number
-
-
-def quick(ctx: WorkflowContext) -> int:
-    return ctx.activity("plain", plain, 7).get()
+def spin() -> None:
+    while True:
+        pass
 
 
 def forever(ctx: WorkflowContext) -> None:
-    while True:
-        pass
+    spin()
 
 
 @pytest.mark.parametrize("limit", [0, -1, float("inf"), float("nan"), True, "2", [2]])
@@ -66,22 +63,7 @@ def test_an_idle_engine_wakes_nobody(make_limited: Callable[..., Tempolite]) -> 
 
 def test_an_engine_is_closed_while_code_runs_forever(make_limited: Callable[..., Tempolite]) -> None:
     """The stretch is ended first; nobody waits for it for ever."""
-    engine = make_limited()
-    started = threading.Event()
-
-    def flow(ctx: WorkflowContext) -> None:
-        started.set()
-        while True:
-            pass
-
-    thread = threading.Thread(target=lambda: engine.execute("a", flow))
-    thread.start()
-    assert started.wait(10)
-
-    engine.close(timeout=5)
-
-    thread.join(10)
-    assert not thread.is_alive()
+    close_amid(make_limited(), spin)
 
 
 def names_of_threads() -> list[str]:

@@ -8,14 +8,7 @@ from typing import Any
 import pytest
 
 from tempolite import Tempolite, TurnTooLong, WorkflowContext, WorkflowStuck
-
-
-def plain(number: int) -> int:
-    return number
-
-
-def quick(ctx: WorkflowContext) -> int:
-    return ctx.activity("plain", plain, 7).get()
+from tests.determinism.blocking import plain, quick
 
 
 def endless(*_: Any) -> None:

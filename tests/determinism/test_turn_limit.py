@@ -19,16 +19,9 @@ from tempolite import (
     WorkflowContext,
     WorkflowStuck,
 )
+from tests.determinism.blocking import plain, quick
 from tests.determinism.conftest import LIMIT_S
 from tests.engine.gates import Gate, pass_gate
-
-
-def plain(number: int) -> int:
-    return number
-
-
-def quick(ctx: WorkflowContext) -> int:
-    return ctx.activity("plain", plain, 7).get()
 
 
 def forever(ctx: WorkflowContext) -> None:

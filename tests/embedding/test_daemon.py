@@ -113,7 +113,9 @@ def test_a_daemon_whose_engine_fails_ends_with_the_reason(nothing_left: None, pa
     before = handlers()
 
     def fail() -> None:
-        engine._system.supervisor.on_child_failure(engine._system.sagas, RuntimeError("broken"))
+        # In the actors' thread, as always: the daemon closes the engine at the same moment.
+        system = engine._system
+        system._perform(lambda: system.supervisor.on_child_failure(system.sagas, RuntimeError("broken")))
 
     failer = threading.Thread(target=fail)
     failer.start()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +21,19 @@ from tempolite import (
 )
 from tempolite.actors.messages import CancelActivities
 from tempolite.core.identifiers import WorkflowId
+from tests.engine.attentive_activities import (
+    asked_once,
+    beat_with_a_lock,
+    die_after_heartbeat,
+    fail_after_heartbeats,
+    many_heartbeats,
+    never_looks,
+    silent,
+    until_cancelled,
+    until_cancelled_async,
+)
 from tests.engine.conftest import EngineMaker
-from tests.engine.gates import Effects, Gate, note, pass_gate
+from tests.engine.gates import Effects, Gate, pass_gate
 from tests.workers.processes import wait_for
 
 KINDS = ["process", "thread", "inline"]
@@ -41,64 +49,6 @@ def step_of(fn: Any, *args: Any) -> Any:
         return ctx.activity("step", fn, *args).get()
 
     return flow
-
-
-def fail_after_heartbeats(ctx: ActivityContext) -> tuple[int, Any]:
-    if ctx.attempt == 1:
-        assert ctx.last_heartbeat is None
-        for page in range(3):
-            ctx.heartbeat({"page": page, "at": (page, b"x")})
-        ctx.progress(3, 10)
-        raise ValueError("torn page")
-    return ctx.attempt, ctx.last_heartbeat
-
-
-def die_after_heartbeat(ctx: ActivityContext) -> Any:
-    if ctx.last_heartbeat is None:
-        ctx.heartbeat("so far")
-        os.kill(os.getpid(), signal.SIGKILL)
-    return ctx.last_heartbeat
-
-
-def many_heartbeats(ctx: ActivityContext) -> Any:
-    if ctx.attempt == 2:
-        return ctx.last_heartbeat
-    for number in range(100_000):
-        ctx.heartbeat(number)
-    raise ValueError("enough")
-
-
-def beat_with_a_lock(ctx: ActivityContext) -> None:
-    ctx.heartbeat(threading.Lock())
-
-
-def silent(ctx: ActivityContext, gate: str) -> Any:
-    ctx.heartbeat(ctx.attempt)
-    if ctx.attempt == 1:
-        pass_gate(gate)
-    return ctx.last_heartbeat
-
-
-def until_cancelled(ctx: ActivityContext, gate: str, effects: str) -> str:
-    reached = os.open(gate + "/reached", os.O_RDWR)
-    os.write(reached, b"x")
-    os.close(reached)
-    while not ctx.cancelled:
-        os.sched_yield()
-    return note(effects, "cancelled")
-
-
-async def until_cancelled_async(ctx: ActivityContext, gate: str, effects: str) -> str:
-    return until_cancelled(ctx, gate, effects)
-
-
-def asked_once(ctx: ActivityContext, effects: str) -> None:
-    assert not ctx.cancelled
-    try:
-        while True:
-            pass
-    finally:
-        note(effects, f"cleaned up, {ctx.cancelled}")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -190,14 +140,6 @@ def test_an_activity_that_looks_ends_by_itself(
     assert engine.execute("b", step_of(len, "abc")).get(timeout=20) == 3
     engine.close(timeout=20)
     assert effects.lines() == ["cancelled"]
-
-
-def never_looks(ctx: ActivityContext, effects: str) -> None:
-    try:
-        while True:
-            pass
-    finally:
-        note(effects, "cleaned up")
 
 
 def test_who_never_looks_is_interrupted(make_engine: EngineMaker, effects: Effects) -> None:

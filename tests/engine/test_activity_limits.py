@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tempolite import (
-    ActivityContext,
     ActivityTimeout,
     DeadlineExceeded,
     InvalidArguments,
@@ -23,10 +20,10 @@ from tempolite import (
 )
 from tests.engine.conftest import EngineMaker
 from tests.engine.gates import Effects, Gate, note, pass_gate
+from tests.engine.limited_activities import MIB, allocate, cope, die_once, fail, note_and_hold, raise_once
 
 PROCESS = [Queue("default", workers=1)]
 THREAD = [Queue("default", kind="thread", workers=1)]
-MIB = 2**20
 FOR_EVER = RetryPolicy(max_attempts=None, initial_interval=0.02, backoff=1, jitter=False)
 
 
@@ -35,42 +32,6 @@ def step_of(fn: Any, *args: Any) -> Any:
         return ctx.activity("step", fn, *args).get()
 
     return flow
-
-
-def fail(effects: str) -> None:
-    note(effects, "tried")
-    raise ValueError("not yet")
-
-
-def allocate(mebibytes: int, effects: str = "") -> int:
-    if effects:
-        note(effects, f"{os.getpid()}")
-    return len(bytearray(mebibytes * MIB))
-
-
-def cope(mebibytes: int) -> str:
-    try:
-        bytearray(mebibytes * MIB)
-    except MemoryError:
-        return "coped"
-    return "had it"
-
-
-def die_once(effects: str) -> None:
-    note(effects, "ran")
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def raise_once(ctx: ActivityContext, effects: str) -> int:
-    note(effects, "ran")
-    if ctx.attempt == 1:
-        raise ValueError("declined")
-    return ctx.attempt
-
-
-def note_and_hold(effects: str, gate: str) -> str:
-    note(effects, "ran")
-    return pass_gate(gate)
 
 
 # ── deadline ────────────────────────────────────────────────────────────────────────────────────────────

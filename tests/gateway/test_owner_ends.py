@@ -8,11 +8,11 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from tempolite import Client, ConnectionLost, EngineClosed, Event, Tempolite
+from tempolite import Client, ConnectionLost, EngineClosed, Event, Tempolite, WorkflowInfo
 from tempolite.actors import forking
 from tempolite.actors.control_socket import socket_file, wire
 from tests.engine.conftest import EngineMaker
@@ -52,21 +52,47 @@ def is_kept(client: Client) -> bool:
     return actor.welcome is not None and any(not each.is_sent for each in actor._questions.values())
 
 
+class Opening(NamedTuple):
+    """An owner of the file, a client of it, and a run of the client's that waits for a signal."""
+
+    owner: Tempolite
+    client: Client
+    info: WorkflowInfo[Any]
+
+    def waiting(self) -> tuple[threading.Thread, list[Any]]:
+        """A ``get`` of the client, once the owner has been asked; as ``started`` gives it."""
+        call = started(self.info.get)
+        wait_until(lambda: is_asked(self.owner))
+        return call
+
+
+MakeOpening = Callable[..., Opening]
+
+
+@pytest.fixture
+def opening(make_engine: EngineMaker, make_client: ClientMaker, path: Path) -> MakeOpening:
+    """Makes it; the client's patience with the next owner is given."""
+
+    def make(*, patience: float = WAIT_S) -> Opening:
+        owner = make_engine(path, workflows=KNOWN)
+        client = make_client(patience=patience)
+        return Opening(owner, client, client.execute("a", listening))
+
+    return make
+
+
 END: dict[str, Callable[[Tempolite], None]] = {"closed": Tempolite.close, "killed": Tempolite._crash}
 
 
 @pytest.mark.parametrize("how", END)
 def test_who_waits_is_told_by_the_next_owner(
-    make_engine: EngineMaker, make_client: ClientMaker, path: Path, how: str
+    opening: MakeOpening, make_engine: EngineMaker, path: Path, how: str
 ) -> None:
     """A ``get`` begun with one owner ends with the outcome that comes about under the next."""
-    owner = make_engine(path, workflows=KNOWN)
-    client = make_client(patience=WAIT_S)
-    info = client.execute("a", listening)
-    thread, ends = started(info.get)
-    wait_until(lambda: is_asked(owner))
+    at_first = opening()
+    thread, ends = at_first.waiting()
 
-    END[how](owner)
+    END[how](at_first.owner)
     make_engine(path, workflows=KNOWN).signal("a", "go", 5)
 
     thread.join(WAIT_S)
@@ -75,12 +101,10 @@ def test_who_waits_is_told_by_the_next_owner(
 
 @pytest.mark.parametrize("how", END)
 def test_calls_go_on_with_the_next_owner(
-    make_engine: EngineMaker, make_client: ClientMaker, path: Path, how: str
+    opening: MakeOpening, make_engine: EngineMaker, path: Path, how: str
 ) -> None:
     """A client that had nothing under way notices nothing; its handles are as good as before."""
-    owner = make_engine(path, workflows=KNOWN)
-    client = make_client(patience=WAIT_S)
-    info = client.execute("a", listening)
+    owner, _, info = opening()
 
     END[how](owner)
     make_engine(path, workflows=KNOWN)
@@ -90,23 +114,20 @@ def test_calls_go_on_with_the_next_owner(
 
 
 def test_without_a_next_owner_calls_end_after_the_patience(
-    make_engine: EngineMaker, make_client: ClientMaker, path: Path
+    opening: MakeOpening, make_engine: EngineMaker, path: Path
 ) -> None:
     """Those under way and those that come later: ``EngineClosed``. Then an owner comes, and all is well."""
-    owner = make_engine(path, workflows=KNOWN)
-    client = make_client(patience=0.1)
-    info = client.execute("a", listening)
-    thread, ends = started(info.get)
-    wait_until(lambda: is_asked(owner))
+    at_first = opening(patience=0.1)
+    thread, ends = at_first.waiting()
 
-    owner.close()
+    at_first.owner.close()
     thread.join(WAIT_S)
 
     assert [type(end) for end in ends] == [EngineClosed]
     with pytest.raises(EngineClosed, match="no engine can be reached"):
-        client.count()
+        at_first.client.count()
     make_engine(path, workflows=KNOWN)
-    assert client.count() == 1
+    assert at_first.client.count() == 1
 
 
 class Deaf:
@@ -117,6 +138,12 @@ class Deaf:
         gateway = owner._system.gateway
         assert gateway is not None
         monkeypatch.setattr(gateway, "_take", lambda _visitor, _number, question: self.heard.append(question))
+
+    def asked(self, call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
+        """A call, once it has been heard; as ``started`` gives it."""
+        begun = started(call)
+        wait_until(lambda: bool(self.heard))
+        return begun
 
 
 UNREPEATABLE: dict[str, Callable[[Client], Any]] = {
@@ -131,15 +158,11 @@ UNREPEATABLE: dict[str, Callable[[Client], Any]] = {
 
 @pytest.mark.parametrize("what", UNREPEATABLE)
 def test_a_call_that_can_t_be_made_twice_says_that_its_outcome_is_unknown(
-    make_engine: EngineMaker, make_client: ClientMaker, path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+    opening: MakeOpening, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """``ConnectionLost``, at once, and it names the process that is gone."""
-    owner = make_engine(path, workflows=KNOWN)
-    client = make_client(patience=WAIT_S)
-    client.execute("a", listening)
-    deaf = Deaf(owner, monkeypatch)
-    thread, ends = started(lambda: UNREPEATABLE[what](client))
-    wait_until(lambda: bool(deaf.heard))
+    owner, client, _ = opening()
+    thread, ends = Deaf(owner, monkeypatch).asked(lambda: UNREPEATABLE[what](client))
 
     owner._crash()
     thread.join(WAIT_S)
@@ -160,16 +183,12 @@ REPEATABLE: dict[str, tuple[Callable[[Client], Any], Any]] = {
 
 @pytest.mark.parametrize("what", REPEATABLE)
 def test_a_call_that_can_be_made_twice_is_made_again(
-    make_engine: EngineMaker, make_client: ClientMaker, path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+    opening: MakeOpening, make_engine: EngineMaker, path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """By the next owner, and the caller sees nothing of it."""
-    owner = make_engine(path, workflows=KNOWN)
-    client = make_client(patience=WAIT_S)
-    client.execute("a", listening)
-    deaf = Deaf(owner, monkeypatch)
+    owner, client, _ = opening()
     call, expected = REPEATABLE[what]
-    thread, ends = started(lambda: call(client))
-    wait_until(lambda: bool(deaf.heard))
+    thread, ends = Deaf(owner, monkeypatch).asked(lambda: call(client))
 
     owner._crash()
     make_engine(path, workflows=KNOWN)
@@ -179,12 +198,10 @@ def test_a_call_that_can_be_made_twice_is_made_again(
 
 
 def test_what_is_asked_while_the_owner_closes_is_for_the_next_one(
-    make_engine: EngineMaker, make_client: ClientMaker, path: Path
+    opening: MakeOpening, make_engine: EngineMaker, path: Path
 ) -> None:
     """Also what can't be made twice: the owner says that it has done nothing of it."""
-    owner = make_engine(path, workflows=KNOWN)
-    client = make_client(patience=WAIT_S)
-    client.execute("a", listening)
+    owner, client, _ = opening()
     gateway = owner._system.gateway
     assert gateway is not None
     owner._system._perform(gateway.end_visits)
@@ -274,15 +291,11 @@ def nobody(_database: str) -> Any:
     raise ConnectionRefusedError
 
 
-def test_a_failed_engine_sends_its_clients_away(
-    make_engine: EngineMaker, make_client: ClientMaker, path: Path
-) -> None:
+def test_a_failed_engine_sends_its_clients_away(opening: MakeOpening) -> None:
     """It can serve nobody any more; its clients look for another one."""
-    owner = make_engine(path, workflows=KNOWN)
-    client = make_client(patience=0.1)
-    info = client.execute("a", listening)
-    thread, ends = started(info.get)
-    wait_until(lambda: is_asked(owner))
+    at_first = opening(patience=0.1)
+    thread, ends = at_first.waiting()
+    owner = at_first.owner
 
     owner._system._perform(lambda: owner._on_failure(OSError("the disk is gone")))
     thread.join(WAIT_S)
@@ -291,12 +304,10 @@ def test_a_failed_engine_sends_its_clients_away(
 
 
 def test_an_awaited_call_ends_like_a_blocking_one(
-    make_engine: EngineMaker, make_client: ClientMaker, path: Path, monkeypatch: pytest.MonkeyPatch
+    opening: MakeOpening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``ConnectionLost`` in the coroutine that waits."""
-    owner = make_engine(path, workflows=KNOWN)
-    client = make_client(patience=0.1)
-    client.execute("a", listening)
+    owner, client, _ = opening(patience=0.1)
     deaf = Deaf(owner, monkeypatch)
 
     async def update() -> None:

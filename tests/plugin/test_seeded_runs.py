@@ -87,6 +87,17 @@ def race(seed: int, folder: Path) -> tuple[str, Any]:
     return outcome, system.messages
 
 
+@pytest.fixture
+def make_seeded(actor_system: TestActorSystem, tempolite_factory: Factory) -> Factory:
+    """Makes the engine of a seeded test."""
+
+    def make(seed: int = 1, **settings: Any) -> Tempolite:
+        actor_system.seeded(seed)
+        return tempolite_factory(**settings)
+
+    return make
+
+
 # ── the order ───────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -176,11 +187,8 @@ def test_engines_of_a_test_run_in_one_order(
 # ── in the test's thread ────────────────────────────────────────────────────────────────────────────────
 
 
-def test_everything_runs_in_the_thread_of_the_test(
-    actor_system: TestActorSystem, tempolite_factory: Factory
-) -> None:
+def test_everything_runs_in_the_thread_of_the_test(make_seeded: Factory) -> None:
     """Activities, whatever the kind of their queue, and side effects; no thread is made."""
-    actor_system.seeded(1)
     before, seen = threading.enumerate(), list[tuple[str, int, str]]()
 
     def note_as(step: str) -> None:
@@ -196,7 +204,7 @@ def test_everything_runs_in_the_thread_of_the_test(
             "effect", lambda: seen.append(("effect", os.getpid(), threading.current_thread().name))
         ).get()
 
-    tp = tempolite_factory(queues=[Queue("threads", kind="thread", workers=2)])
+    tp = make_seeded(queues=[Queue("threads", kind="thread", workers=2)])
     tp.execute("noting", noting).get()
 
     here = os.getpid(), threading.current_thread().name
@@ -204,12 +212,9 @@ def test_everything_runs_in_the_thread_of_the_test(
     assert threading.enumerate() == before
 
 
-def test_thirty_days_pass_while_the_test_waits(
-    actor_system: TestActorSystem, tempolite_factory: Factory
-) -> None:
+def test_thirty_days_pass_while_the_test_waits(make_seeded: Factory) -> None:
     """Time is virtual, with or without ``tempolite_clock``."""
-    actor_system.seeded(1)
-    tp = tempolite_factory()
+    tp = make_seeded()
 
     info = tp.execute("sleepy", sleepy, 30)
 
@@ -218,12 +223,9 @@ def test_thirty_days_pass_while_the_test_waits(
     assert info.finished_at - info.created_at == timedelta(days=30)
 
 
-def test_a_wait_that_never_ends_is_told_with_what_it_waits_for(
-    actor_system: TestActorSystem, tempolite_factory: Factory
-) -> None:
+def test_a_wait_that_never_ends_is_told_with_what_it_waits_for(make_seeded: Factory) -> None:
     """In place of a hang: nothing goes on, so no signal comes that the test does not send."""
-    actor_system.seeded(17)
-    tp = tempolite_factory()
+    tp = make_seeded(17)
     info = tp.execute("order-1", waiting)
 
     with pytest.raises(Deadlock, match=r"under seed 17.*'order-1' is WAITING"):
@@ -233,12 +235,9 @@ def test_a_wait_that_never_ends_is_told_with_what_it_waits_for(
     assert info.get() == 5
 
 
-def test_a_wait_with_a_time_out_ends_in_virtual_time(
-    actor_system: TestActorSystem, tempolite_factory: Factory
-) -> None:
+def test_a_wait_with_a_time_out_ends_in_virtual_time(make_seeded: Factory) -> None:
     """Also one of an hour; the run is untouched."""
-    actor_system.seeded(1)
-    tp = tempolite_factory()
+    tp = make_seeded()
     info = tp.execute("order-1", waiting)
 
     with pytest.raises(TimeoutError, match="no outcome after 3600 s"):
@@ -247,12 +246,9 @@ def test_a_wait_with_a_time_out_ends_in_virtual_time(
     assert info.status == "WAITING"
 
 
-def test_looking_again_and_again_brings_things_about(
-    actor_system: TestActorSystem, tempolite_factory: Factory
-) -> None:
+def test_looking_again_and_again_brings_things_about(make_seeded: Factory) -> None:
     """A loop that polls, as tests have them, ends, though nothing runs by itself."""
-    actor_system.seeded(1)
-    tp = tempolite_factory()
+    tp = make_seeded()
     info = tp.execute("order-1", waiting)
     info.actor_ref.tell(Signal("go", 5))
 
@@ -264,12 +260,9 @@ def test_looking_again_and_again_brings_things_about(
     assert info.get() == 5
 
 
-def test_the_event_loop_runs_the_actors_for_who_awaits(
-    actor_system: TestActorSystem, tempolite_factory: Factory
-) -> None:
+def test_the_event_loop_runs_the_actors_for_who_awaits(make_seeded: Factory) -> None:
     """Between its other work: two coroutines, of which one waits for what the other sends."""
-    actor_system.seeded(4)
-    tp = tempolite_factory()
+    tp = make_seeded(4)
 
     async def both() -> list[Any]:
         info = await tp.aexecute("order-1", waiting)
@@ -284,12 +277,9 @@ def test_the_event_loop_runs_the_actors_for_who_awaits(
     assert asyncio.run(both()) == [5, "awake after 2"]
 
 
-def test_another_thread_may_tell_and_look_but_not_wait(
-    actor_system: TestActorSystem, tempolite_factory: Factory
-) -> None:
+def test_another_thread_may_tell_and_look_but_not_wait(make_seeded: Factory) -> None:
     """Workflow code can't change threads; the error says so, in place of a hang."""
-    actor_system.seeded(1)
-    tp = tempolite_factory()
+    tp = make_seeded()
     info = tp.execute("order-1", waiting)
     seen = list[Any]()
 
@@ -310,12 +300,9 @@ def test_another_thread_may_tell_and_look_but_not_wait(
     assert "in the thread that seeded it" in seen[1]
 
 
-def test_the_clock_moves_seeded_engines_as_well(
-    actor_system: TestActorSystem, tempolite_clock: TestClock, tempolite_factory: Factory
-) -> None:
+def test_the_clock_moves_seeded_engines_as_well(tempolite_clock: TestClock, make_seeded: Factory) -> None:
     """What falls due meanwhile is done, and not more."""
-    actor_system.seeded(1)
-    tp = tempolite_factory()
+    tp = make_seeded()
     early, late = tp.execute("early", sleepy, 1), tp.execute("late", sleepy, 3)
 
     tempolite_clock.advance(2 * DAY_S)

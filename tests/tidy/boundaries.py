@@ -111,6 +111,8 @@ def process_wide_touches(source: Source) -> Iterator[Finding]:
 
 def sleeps(source: Source) -> Iterator[Finding]:
     """Sleeping instead of waiting for something; scripts in texts are looked at as well."""
+    if "sleep" not in source.text:
+        return
     for name, line in _calls(source.tree):
         if name in ("time.sleep", "sleep"):
             yield Finding(source.path, line, "waits for time, not for something: use a named signal")

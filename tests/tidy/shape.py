@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 
-from tests.tidy.sources import FUNCTIONS, Finding, Function, Source
+from tests.tidy.sources import FUNCTIONS, Finding, Function, Source, statements_in
 
 FILE_LINES_MAX = 400
 BODY_LINES_MAX = 50
@@ -29,7 +29,7 @@ def long_files(source: Source) -> Iterator[Finding]:
 
 def long_bodies(source: Source) -> Iterator[Finding]:
     """Functions whose body, without its docstring, is too long."""
-    for name, function in source.functions():
+    for name, function in source.functions:
         body = function.body[1:] if ast.get_docstring(function) is not None else function.body
         length = body[-1].end_lineno - body[0].lineno + 1 if body else 0  # type: ignore[operator]
         if length > BODY_LINES_MAX:
@@ -39,7 +39,7 @@ def long_bodies(source: Source) -> Iterator[Finding]:
 
 def deep_nesting(source: Source) -> Iterator[Finding]:
     """Functions with blocks in blocks in blocks in blocks."""
-    for name, function in source.functions():
+    for name, function in source.functions:
         depth = max(_depth(statement, 0) for statement in function.body)
         if depth > NESTING_MAX:
             problem = f"{name} is nested {depth} deep, at most {NESTING_MAX}"
@@ -48,7 +48,7 @@ def deep_nesting(source: Source) -> Iterator[Finding]:
 
 def many_parameters(source: Source) -> Iterator[Finding]:
     """Functions that take too much; the instance does not count."""
-    for name, function in source.functions():
+    for name, function in source.functions:
         arguments = function.args
         named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
         count = len([argument for argument in named if argument.arg not in ("self", "cls")])
@@ -82,7 +82,7 @@ def unspoken_tests(source: Source) -> Iterator[Finding]:
     """Tests whose name is no sentence, or that don't say what they promise."""
     if ast.get_docstring(source.tree) is None:
         yield Finding(source.path, 1, "the module has no docstring")
-    for name, function in source.functions():
+    for name, function in source.functions:
         if not function.name.startswith("test_") or not _is_test_file(source):
             continue
         if len(function.name.split("_")) - 1 < TEST_WORDS_MIN:
@@ -101,7 +101,7 @@ def _depth(node: ast.AST, above: int) -> int:
     if isinstance(node, (*FUNCTIONS, ast.ClassDef, ast.Lambda)):
         return above
     here = above + isinstance(node, _BLOCKS)
-    inner = [_depth(child, above if _is_elif(node, child) else here) for child in ast.iter_child_nodes(node)]
+    inner = [_depth(child, above if _is_elif(node, child) else here) for child in statements_in(node)]
     return max([here, *inner])
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 ENGINE_FOLDERS = ("actors", "tempolite")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_IN_BLOCKS = (ast.stmt, ast.excepthandler, ast.match_case)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -32,9 +33,10 @@ class Source:
         """The module, parsed."""
         return ast.parse(self.text, self.path)
 
-    def functions(self) -> Iterator[tuple[str, Function]]:
+    @cached_property
+    def functions(self) -> list[tuple[str, Function]]:
         """Every function with its qualified name, inner ones too."""
-        return _functions(self.tree, "")
+        return list(_functions(self.tree, ""))
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,13 @@ def modules() -> list[Source]:
     return [source for source in texts() if source.path.endswith(".py")]
 
 
+def statements_in(node: ast.AST) -> Iterator[ast.AST]:
+    """What stands in the blocks of a node: no expression holds a block."""
+    return (child for child in ast.iter_child_nodes(node) if isinstance(child, _IN_BLOCKS))
+
+
 def _functions(node: ast.AST, prefix: str) -> Iterator[tuple[str, Function]]:
-    for child in ast.iter_child_nodes(node):
+    for child in statements_in(node):
         if isinstance(child, FUNCTIONS):
             yield prefix + child.name, child
         inner = f"{prefix}{child.name}." if isinstance(child, (*FUNCTIONS, ast.ClassDef)) else prefix

@@ -47,6 +47,11 @@ def kill_group(marks: str = "", times: int = 1_000) -> str:
     return _die_at_first(marks, times, lambda: os.killpg(os.getpgrp(), signal.SIGKILL))
 
 
+def terminate_itself(marks: str = "", times: int = 1_000) -> str:
+    """SIGTERM, which a worker may also get from outside."""
+    return _die_at_first(marks, times, lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+
 def segfault(marks: str = "", times: int = 1_000) -> str:
     """Reads from address 0."""
     return _die_at_first(marks, times, lambda: ctypes.string_at(0))

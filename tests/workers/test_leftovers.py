@@ -13,14 +13,28 @@ from pathlib import Path
 
 import pytest
 
-from tempolite import Queue, Tempolite
+from tempolite import Queue, Tempolite, WorkerLost
+from tempolite.actors import frames, worker_process
 from tests.workers.calls import DEADLINE_S, begin, losses, outcome
 from tests.workers.conftest import MakeEngine
 from tests.workers.marks import count_marks
 from tests.workers.processes import Watched, children_of, is_running, open_fds, thread_names, wait_for
 
-DEATHS = 100
+DEATHS = 102
 WORKERS = 2
+MORTAL_WORKER = """
+import os, sys
+connection, heard = int(sys.argv[1]), b""
+os.write(connection, bytes.fromhex("{ready}"))
+while b"{run}" not in heard:
+    said = os.read(connection, 65536)
+    if not said:
+        os._exit(0)
+    heard += said
+os._exit(3)
+"""
+"""A worker that imports nothing, to be started soon, and ends where it should run something."""
+
 ORPHANS_END_S = 1.0
 ROOT = Path(__file__).parents[2]
 
@@ -56,17 +70,23 @@ engine.wait()
 """
 
 
-def test_nothing_leaks_in_a_hundred_worker_deaths(make_engine: MakeEngine, tmp_path: Path) -> None:
+def test_nothing_leaks_in_a_hundred_worker_deaths(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Descriptors, threads and children are as many as before, and no zombie is among them."""
     engine = make_engine(queues=[Queue("default", workers=WORKERS)])
     warm_up(engine)
     fds, threads = open_fds(), thread_names()
+    ready = frames.pack(frames.Ready()).hex()
+    monkeypatch.setattr(worker_process, "_BOOT", MORTAL_WORKER.format(ready=ready, run=frames.Run.__name__))
 
-    infos = [begin(engine, "leave", str(tmp_path / f"marks {n}"), 2) for n in range(DEATHS // 2)]
-    assert [info.get(timeout=3 * DEADLINE_S) for info in infos] == ["alive"] * (DEATHS // 2)
+    infos = [begin(engine, "leave") for _ in range(DEATHS // 3)]
+    for info in infos:
+        with pytest.raises(WorkerLost, match="exit code 3"):
+            info.get(timeout=3 * DEADLINE_S)
 
     assert sum(len(losses(info)) for info in infos) == DEATHS
-    assert open_fds() <= fds
+    wait_for("the last ones to be replaced or gone", lambda: open_fds() <= fds)
     assert thread_names() == threads
     children = children_of(os.getpid())
     assert len(children) <= WORKERS

@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 import pykka
-from msgspec import structs
 
 from tempolite.actors.frames import About
 from tempolite.core.events import Entry, RunCreated
 from tempolite.core.failure import Failure
 from tempolite.core.identifiers import StepKey, StreamId, WorkflowId
 from tempolite.core.saga import Decision, Progress
+from tempolite.core.terms import ANY_TERMS, Terms
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -352,41 +352,6 @@ class RecoverMore(Message, frozen=True):
 
 
 # ── to an activity pool ─────────────────────────────────────────────────────────────────────────────────
-
-
-class Terms(msgspec.Struct, frozen=True, gc=False):
-    """What an activity's options say of each of its attempts; the same object for all of them.
-
-    Attributes:
-        timeout_s: limit of one attempt, from its start.
-        deadline_s: limit of all attempts, from the start of the first.
-        heartbeat_timeout_s: limit of the time between two heartbeats.
-        grace_s: seconds from TERM to KILL.
-        priority: higher first.
-        memory_limit: bytes that it may use beyond what its worker process has.
-        once: at most once: it begins only after the run has recorded that it starts.
-        alone: nothing else may run in the same worker meanwhile.
-        tells_start: the moment matters in which it begins; follows from the limits.
-    """
-
-    timeout_s: float | None = None
-    deadline_s: float | None = None
-    heartbeat_timeout_s: float | None = None
-    grace_s: float = 5.0
-    priority: int = 0
-    memory_limit: int | None = None
-    once: bool = False
-    alone: bool = False
-    tells_start: bool = False
-
-    def __post_init__(self) -> None:
-        is_limited = any(
-            limit is not None for limit in (self.timeout_s, self.deadline_s, self.heartbeat_timeout_s)
-        )
-        structs.force_setattr(self, "tells_start", is_limited)
-
-
-ANY_TERMS = Terms()
 
 
 class ActivityJob(msgspec.Struct, frozen=True, gc=False):

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
-from tempolite.actors.messages import Terms
 from tempolite.core.identifiers import is_name
 from tempolite.core.retry import RetryPolicy
+from tempolite.core.terms import Terms
 from tempolite.errors import InvalidArguments
 
 P = ParamSpec("P")

@@ -15,12 +15,12 @@ from tempolite.actors.messages import (
     ActivityLost,
     CancelActivities,
     RunActivity,
-    Terms,
 )
 from tempolite.actors.seeded_dispatcher import SeededDispatcher
 from tempolite.core.failure import Failure
 from tempolite.core.identifiers import StepKey, WorkflowId
 from tempolite.core.queues import Queue
+from tempolite.core.terms import Terms
 from tests.actors.probes import Collector
 
 SHORT_S = 0.0001

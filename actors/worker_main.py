@@ -14,7 +14,6 @@ worker's process group, whatever its code is doing (``F_SETSIG`` on the pipe's r
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import importlib
 import os
@@ -26,7 +25,7 @@ import sys
 import threading
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -119,7 +118,7 @@ class Worker:
             if hello.slots == 1:
                 self._serve_one_by_one()
             else:
-                asyncio.run(self._serve_many(hello.slots))
+                self._serve_many(hello.slots)
         except Terminated:
             # Threads that look at `ctx.cancelled` may end by themselves, until the KILL.
             for link in list(self._links.values()):
@@ -133,50 +132,36 @@ class Worker:
 
     def _serve_one_by_one(self) -> None:
         while True:
-            self._has_pending.get()
-            run = self._take()
+            run = self._next()
             if run is not None:
-                self._send(self._outcome(run))
-                self._end_if_told()
+                self._serve(run)
 
-    async def _serve_many(self, slots: int) -> None:
-        """Plain functions in threads, coroutines on this loop, ``slots`` of both together."""
-        loop = asyncio.get_running_loop()
-        free = asyncio.Semaphore(slots)
-        threads = ThreadPoolExecutor(slots, thread_name_prefix="tempolite-slot")
-        waiter = ThreadPoolExecutor(1, thread_name_prefix="tempolite-feeder")
-        tasks: set[asyncio.Task[None]] = set()
-        while True:
-            await free.acquire()
-            await loop.run_in_executor(waiter, self._has_pending.get)
-            run = self._take()
-            if run is None:
-                free.release()
-                continue
-            task = loop.create_task(self._serve_slot(run, free, threads))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+    def _serve_many(self, slots: int) -> None:
+        from tempolite.actors.worker_slots import Slots  # only for several, see there
 
-    async def _serve_slot(
-        self, run: frames.Run, free: asyncio.Semaphore, threads: ThreadPoolExecutor
-    ) -> None:
-        call = self._calls.get(run.callable_id)
-        try:
-            if call is None or not self._interpreter.is_async(call):
-                answer = await asyncio.get_running_loop().run_in_executor(threads, self._outcome, run)
-            else:
-                answer = await self._outcome_async(call, run)
-            self._send(answer)
-            self._end_if_told()
-        finally:
-            free.release()
+        Slots(slots, self._next, self._serve, self._serve_async).run()
 
-    def _take(self) -> frames.Run | None:
+    def _next(self) -> frames.Run | None:
+        """Waits for a run; None where it was revoked meanwhile."""
+        self._has_pending.get()
         try:
             return self._pending.popleft()
         except IndexError:
-            # It was revoked meanwhile.
             return None
+
+    def _serve(self, run: frames.Run) -> None:
+        self._send(self._outcome(run))
+        self._end_if_told()
+
+    def _serve_async(self, run: frames.Run) -> Coroutine[Any, Any, None] | None:
+        call = self._calls.get(run.callable_id)
+        if call is None or not self._interpreter.is_async(call):
+            return None
+        return self._await(call, run)
+
+    async def _await(self, call: Any, run: frames.Run) -> None:
+        self._send(await self._outcome_async(call, run))
+        self._end_if_told()
 
     def _outcome(self, run: frames.Run) -> frames.FromWorker:
         call = self._calls.get(run.callable_id)

@@ -5,7 +5,6 @@ A worker process imports this module and nothing of the engine; the engine's own
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -78,6 +77,8 @@ class ActivityRunner:
     def run(self, loaded: Loaded, args: bytes, about: About, link: JobLink) -> bytes:
         """Runs it here and now; an ``async def`` on a loop of its own."""
         if loaded.is_async:
+            import asyncio  # only for these: most workers never load it
+
             return asyncio.run(self.run_async(loaded, args, about, link))
         if (step := opened(args)) is not None:
             tx, positional = self._saga_step(loaded, step, about, link)

@@ -234,6 +234,18 @@ def test_workers_start_in_a_folder_whose_name_is_no_text(
     assert engine.execute("a", step_of(os.getcwdb)).get(timeout=20) == os.fsencode(folder)
 
 
+def test_a_worker_of_plain_functions_does_not_load_asyncio(make_engine: EngineMaker) -> None:
+    """It takes as long to load as the rest of the worker."""
+    engine = make_engine(queues=[Queue("default", workers=1)])
+
+    def flow(ctx: WorkflowContext) -> bool:
+        ctx.activity("count", len, "abc").get()
+        # By its name: whatever module the function were in would have to be loaded.
+        return ctx.activity("look", eval, "'asyncio' in __import__('sys').modules").get()
+
+    assert engine.execute("a", flow).get(timeout=20) is False
+
+
 def test_output_of_an_activity_is_no_message(run: Callable[..., Any]) -> None:
     """Printing, and reading an input that nobody gives, harm nothing."""
 

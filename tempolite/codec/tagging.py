@@ -16,6 +16,7 @@ import msgspec
 from tempolite.codec.plain_values import PLAIN_VALUES, JsonTree, Unstorable
 from tempolite.codec.type_names import display_name
 from tempolite.codec.typed_values import TypedValues
+from tempolite.core.identifiers import is_text
 
 DEPTH_MAX = 200
 """Levels of nesting. SQLite reads a thousand levels of JSON, and Python's stack has a thousand frames."""
@@ -174,7 +175,7 @@ class Tagger:
                 if tree is items:
                     tree = dict(items)
                 tree[key] = tagged
-        if text is not str and not all(map(_is_encodable, items)):
+        if text is not str and not all(map(is_text, items)):
             return {"$": "pairs", "v": self._pairs(items, depth)}
         return {"$": "dict", "v": tree} if "$" in items else tree
 
@@ -229,7 +230,7 @@ class Tagger:
         return value if value - value == 0.0 else {"$": "float", "v": repr(value)}
 
     def _text(self, value: str, depth: int) -> JsonTree:
-        return value if _is_encodable(value) else _plain_tree(value)
+        return value if is_text(value) else _plain_tree(value)
 
     def _other(self, value: Any, depth: int) -> JsonTree:
         if type(value) in PLAIN_VALUES:
@@ -282,14 +283,6 @@ def _check_no_attributes(value: Any) -> None:
         raise Refused(
             value, f"has attributes ({', '.join(vars(value))}) that can't be stored", "pass dict(...) of it"
         )
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _sort_key(tree: JsonTree) -> bytes:

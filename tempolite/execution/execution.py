@@ -279,6 +279,8 @@ class Execution(Parts):
         """A new attempt of the code."""
         self.code.stop()
         self.log.record(events.AttemptBegan(reason), attempt=self.attempt + 1)
+        # The outcome that it had is void, and its parent will be told of the next one.
+        self.log.owes_parent = False
         self.begin_code()
         self.steps.begin_attempt()
         if reason == "resume":

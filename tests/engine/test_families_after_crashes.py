@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tempolite import ActivityContext, RetryPolicy, WorkflowContext, activity, workflow
+from tempolite import ActivityContext, ContinueAsNew, RetryPolicy, WorkflowContext, activity, workflow
 from tests.engine.timelines import Timeline
 
 RETRY_S = 10
@@ -107,6 +107,19 @@ def test_a_child_of_an_earlier_run_is_cancelled_though_the_engine_is_killed_as_i
 
     assert (line.tp.get("p").status, line.tp.get("p").run) == ("WAITING", 2)
     assert (line.tp.get("p/child").status, line.tp.get("p/2/child").status) == ("CANCELLED", "WAITING")
+
+
+def test_a_child_owes_its_parent_no_end_that_is_void(line: Timeline) -> None:
+    """It was resumed before its parent heard of it, and goes on in another run: that one's end counts."""
+    line.tp.execute("p", renewing)
+    line.settle()
+
+    line.tp.cancel("p/child")
+    line.tp.resume("p/child")
+    line.tp.get("p/child").actor_ref.ask(ContinueAsNew(()))
+    line.settle()
+
+    assert line.tp.verify().problems == ()
 
 
 def test_a_child_that_was_resumed_by_itself_is_not_paused_by_a_restart(line: Timeline) -> None:

@@ -128,8 +128,9 @@ class TimerActor(Actor):
             return
         clock = self.dispatcher.clock
         # By wall time due, by the monotonic clock awaited: after a wake-up the wall clock is asked again, and
-        # one that was set forward meanwhile makes no wake-up that is still to come the earliest.
-        wake_up_s = clock.monotonic_s() + max(0, min(times) - clock.now_us()) / MICROS_PER_S
+        # one that was set forward meanwhile makes no wake-up that is still to come the earliest. Rounded as
+        # clocks count: a sum of two floats may lie a hair behind the moment that a virtual clock stops at.
+        wake_up_s = round(clock.monotonic_s() + max(0, min(times) - clock.now_us()) / MICROS_PER_S, 6)
         if self._wake_up is not None:
             if self._wake_up_s <= wake_up_s + WAKE_UP_SLACK_S:
                 return

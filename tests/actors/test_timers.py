@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tempolite.actors.clock import MICROS_PER_S, VirtualClock
@@ -216,6 +216,7 @@ ACTIONS = st.lists(
 
 @settings(deadline=None, max_examples=60)
 @given(ACTIONS, st.integers(0, 1_000))
+@example([("wait", "a", 2.672), ("set", "a", 0.003), ("wait", "a", 0.003), ("set", "a", 0.0)], 0)
 def test_any_sequence_of_settings_delivers_what_is_set_at_its_time(
     actions: list[tuple[str, str, float]], seed: int
 ) -> None:

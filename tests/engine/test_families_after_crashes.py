@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tempolite import ActivityContext, ContinueAsNew, RetryPolicy, WorkflowContext, activity, workflow
@@ -109,8 +111,11 @@ def test_a_child_of_an_earlier_run_is_cancelled_though_the_engine_is_killed_as_i
     assert (line.tp.get("p/child").status, line.tp.get("p/2/child").status) == ("CANCELLED", "WAITING")
 
 
-def test_a_child_owes_its_parent_no_end_that_is_void(line: Timeline) -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_a_child_owes_its_parent_no_end_that_is_void(path: Path, seed: int) -> None:
     """It was resumed before its parent heard of it, and goes on in another run: that one's end counts."""
+    line = Timeline(path, seed=seed)
+    line.open(waiting, renewing)
     line.tp.execute("p", renewing)
     line.settle()
 
@@ -120,6 +125,7 @@ def test_a_child_owes_its_parent_no_end_that_is_void(line: Timeline) -> None:
     line.settle()
 
     assert line.tp.verify().problems == ()
+    line.tp.close()
 
 
 def test_a_child_that_was_resumed_by_itself_is_not_paused_by_a_restart(line: Timeline) -> None:

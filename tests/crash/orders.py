@@ -37,6 +37,19 @@ def trap_in(folder: Path, life: int) -> Path:
     return folder / f"trap of life {life}"
 
 
+def leash_in(folder: Path, life: int) -> Path:
+    """A file that says how long the effect log may become: nobody ends a step beyond that."""
+    return folder / f"leash of life {life}"
+
+
+def stay_on_leash() -> None:
+    """Waits until the log may become longer; for ever, where the process is killed first."""
+    leash, log = leash_in(folder(), life()), folder() / "effects"
+    with suppress(FileNotFoundError):
+        while log.stat().st_size >= int(leash.read_text()):
+            _PAUSE.wait(0.001)
+
+
 # ── activities ──────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -106,6 +119,7 @@ class Trace:
     def __exit__(self, *_: object) -> None:
         self._leave("end")
         os.close(self._fd)
+        stay_on_leash()
 
     def _is_trapped(self) -> bool:
         trap = trap_in(folder(), life())

@@ -123,7 +123,7 @@ def moments() -> list[int]:
     """After how many lines of its own each life is killed."""
     drawn = random.Random(SEED)
     early = [drawn.randint(20, 80) for _ in range(EARLY_KILLS)]
-    return early + [drawn.randint(80, 160) for _ in range(KILLS - EARLY_KILLS)]
+    return early + [drawn.randint(60, 120) for _ in range(KILLS - EARLY_KILLS)]
 
 
 def nothing_would_be_struck_thrice(life: int, effects: list[Effect]) -> bool:
@@ -148,7 +148,9 @@ def seldom_struck(effects: list[Effect]) -> str:
     """Of the kinds of steps that come up at the moment, and will again, the one with the fewest strikes."""
     to_do = Counter(kind_of_step(unit) for units in PLAN for unit in units for _ in range(program.RUNS))
     to_do -= Counter(kind_of_step(unit) for _, unit in {(effect.run, effect.unit) for effect in effects})
-    left = [kind for kind in to_do if to_do[kind] > RECENT and kind != "token"]
+    del to_do["token"]
+    # Towards the end of all runs: what there is most of.
+    left = [kind for kind in to_do if to_do[kind] > RECENT] or [max(to_do, key=lambda kind: to_do[kind])]
     coming = {effect.kind_of_step for effect in effects[-RECENT:] if effect.kind == "begin"}
     struck = Counter(effect.kind_of_step for effect in interrupted(effects))
     return min((kind for kind in left if kind in coming), key=lambda kind: struck[kind], default=left[0])

@@ -60,19 +60,12 @@ class ActivityOptions:
         _check_flag("once", self.once)
         _check_common(self)
 
-    # Worked out once: they are asked for at every attempt.
-
-    @functools.cached_property
-    def deadline_s(self) -> float | None:
-        """The limit of all attempts."""
-        return seconds(self.deadline)
-
     @functools.cached_property
     def terms(self) -> Terms:
-        """What a pool has to know of them."""
+        """What a pool has to know of them; worked out once, for it is asked for at every attempt."""
         return Terms(
             seconds(self.timeout),
-            self.deadline_s,
+            seconds(self.deadline),
             seconds(self.heartbeat_timeout),
             grace_s=seconds(self.grace) or 0.0,
             priority=self.priority,

@@ -27,7 +27,7 @@ from tempolite.core.failure import Failure
 from tempolite.core.identifiers import StepKey, idempotency_key
 from tempolite.core.retry import type_name
 from tempolite.core.step_records import StepKind, StepRecord
-from tempolite.definitions import ActivityOptions
+from tempolite.core.terms import Terms
 from tempolite.errors import (
     ActivityError,
     ActivityTimeout,
@@ -183,7 +183,7 @@ class Activities:
             self._give_up(step, failure)
             return
         retry_at = self._log.now_us + round(policy.delay_s(attempt, self._services.draw()) * 1e6)
-        deadline_at = deadline_of(options, step.began_at or ended.began_at)
+        deadline_at = deadline_of(options.terms, step.began_at or ended.began_at)
         if deadline_at is not None and retry_at >= deadline_at:
             self._give_up(step, deadline_exceeded(attempt, failure))
             return
@@ -220,7 +220,7 @@ class Activities:
         """Sends the next attempt to its pool, once this turn is durable."""
         log, call = self._log, self.calls[step.key]
         log.in_flight[step.key] = queue
-        options, run = call.options, log.state.created.run
+        terms, run = call.options.terms, log.state.created.run
         is_of_saga = step.kind is StepKind.SAGA_STEP
         args = self._execution.sagas.input_of(step) if is_of_saga else step.args
         job = ActivityJob(
@@ -232,20 +232,20 @@ class Activities:
             call,
             args,
             idempotency_key(log.workflow, run, step.key, step.scheduled_seq),
-            options.terms,
+            terms,
             step.losses > 0,
-            None if step.began_at is None else deadline_of(options, step.began_at),
+            deadline_of(terms, step.began_at),
             step.heartbeat,
             step.is_started,
         )
         log.send(ToQueue(queue, RunActivity(job)))
 
 
-def deadline_of(options: ActivityOptions, began_at: int | None) -> int | None:
+def deadline_of(terms: Terms, began_at: int | None) -> int | None:
     """When all attempts have had their time, in µs since the epoch; None where that is not known yet."""
-    if options.deadline_s is None or began_at is None:
+    if terms.deadline_s is None or began_at is None:
         return None
-    return began_at + round(options.deadline_s * 1e6)
+    return began_at + round(terms.deadline_s * 1e6)
 
 
 def _completed(step: StepRecord, result: bytes) -> events.ActivityCompleted | saga_events.SagaStepCompleted:

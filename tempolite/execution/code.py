@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -161,12 +162,8 @@ class Code:
 
     def _run_stretch(self, code: Callable[[], None], *, is_guarded: bool = True) -> None:
         services = self._execution.services
-        watch, guard = services.watch, services.guard if is_guarded else None
-        if guard is None:
-            problem = watch.run(code, self._steps.is_rerun, self._execution)
-        else:
-            with guard:
-                problem = watch.run(code, self._steps.is_rerun, self._execution)
+        with services.guard if is_guarded else nullcontext():
+            problem = services.watch.run(code, self._steps.is_rerun, self._execution)
         if problem:
             raise TurnTooLong(problem)
 

@@ -107,15 +107,13 @@ class Execution(Parts):
         if is_new and self.log.state.began_at is not None:
             self.set_run_timeout()
         # Before the mail, so that who asks the code is told; and after it, a finished run may be resumed.
-        if self.code.call is None:
-            self._strand_unknown()
+        self._strand_if_unknown()
         for message in mail:
             self._take(message)
         self.code.run()
         if self.made:
             self._look_at_parts()
-        if self.code.call is None:
-            self._strand_unknown()
+        self._strand_if_unknown()
         turn = self.log.turn()
         if "requests" in self.made:
             turn.has_work = turn.has_work or self.requests.are_waiting
@@ -299,16 +297,12 @@ class Execution(Parts):
         if self.created.timeout_s is not None:
             self.log.set_timer(RUN_STEP, self.log.now_us + round(self.created.timeout_s * 1e6))
 
-    def settle(self) -> None:
-        """Runs the code as far as everything that was recorded until now lets it."""
-        self.code.run()
-
     def look_at_code(self) -> None:
         """Brings a finished run's code to where it ended, recording nothing, so that it can be asked."""
         if self.log.state.is_finished:
             self.code.replay()
         else:
-            self.settle()
+            self.code.run()
 
     # ── messages ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -341,8 +335,8 @@ class Execution(Parts):
             case _:
                 raise AssertionError(f"{type(message).__name__} is no message to a run")
 
-    def _strand_unknown(self) -> None:
-        if not self.log.state.is_finished:
+    def _strand_if_unknown(self) -> None:
+        if self.code.call is None and not self.log.state.is_finished:
             created = self.created
             self.log.strand(self.services.why_stranded(created.queue) or unknown_function(created.function))
 

@@ -39,7 +39,7 @@ class Requests:
         """Does what is asked, or says why not."""
         if isinstance(letter.message, (Pause, UpdateArrived, ContinueArrived)):
             # Everything that came before is seen before, and may end the run, or begin its next one.
-            self._execution.settle()
+            self._execution.code.run()
         if self._must_wait(letter.message):
             self._unanswered.append(letter)
             return

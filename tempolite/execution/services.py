@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import msgspec
@@ -63,7 +63,7 @@ class Services:
         randomness: as given; a test may put another in its place before the engine starts.
         new_stream: gives a stream that was never used.
         is_known_signal: whether a workflow has had a signal of that name and ``dedup``.
-        guard: entered around workflow code; refuses calls that must not be made there. None lets all through.
+        guard: entered around workflow code; refuses calls that must not be made there.
         watch: runs workflow code.
         continued: streams that a run went on in just now; what their code does first is no replay.
         is_forgetful: the code is run through its history again at every turn; for tests of replay.
@@ -88,13 +88,13 @@ class Services:
         self.limits = limits
         self.randomness = randomness
         self.continued: set[StreamId] = set()
-        self.guard: AbstractContextManager[Any] | None = None
+        self.guard: AbstractContextManager[Any] = nullcontext()
         self.watch: Watch = Unwatched()
 
     def for_debugging(self) -> Services:
         """The same for code that is run to be looked at: it takes its time, and nobody watches it."""
         other = copy.copy(self)
-        other.guard, other.watch = None, Unwatched()
+        other.guard, other.watch = nullcontext(), Unwatched()
         return other
 
     def encode(self, value: Any, path: str) -> bytes:
@@ -110,8 +110,7 @@ class Services:
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """The payload of a call's arguments."""
         payload = self.codec.encode_call(args, kwargs)
-        if len(payload) > self.limits.payload:
-            self.check_size(payload, "args")
+        self.check_size(payload, "args")
         return payload
 
     def capture(self, error: BaseException) -> Failure:
